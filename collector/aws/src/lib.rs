@@ -1,0 +1,1 @@
+//! AWS sessions, instance metadata and the CloudWatch Logs pusher.

@@ -1,0 +1,1 @@
+//! Configuration: sources, expansion, merge, spans, typed decoding with every problem reported at once.

@@ -1,0 +1,1 @@
+//! Kubernetes: who this node is, asked of the API server.

@@ -1,0 +1,1 @@
+//! gRPC and HTTP servers and clients, TLS and capped (de)compression.

@@ -1,0 +1,40 @@
+//! OTLP bytes as the payload.
+//!
+//! What flows through a pipeline is a [`Batch`]: the encoded bodies of OTLP export requests, checked once on arrival
+//! and read in place afterwards. Nothing here does IO.
+//!
+//! | | |
+//! |---|---|
+//! | arrive | [`Batch::from_protobuf`], [`Batch::from_json`]: one pass that checks everything and counts the items |
+//! | read | [`metrics`], [`logs`], [`traces`]: borrowing views, no allocation |
+//! | edit | [`Batch::edit_resources`]: a new resource message is put before the untouched rest, no copy of the items |
+//! | split, join | [`Batch::append`], [`Batch::split_off_first`] |
+//! | make | [`MetricsBuilder`]: writes OTLP bytes directly |
+//! | leave | [`Batch::to_protobuf`], [`Batch::to_json`] |
+//!
+//! # Canonical bytes
+//!
+//! Protobuf lets an encoder write the same message in many ways. The check accepts all of them, but rewrites (through
+//! `opentelemetry-proto`, once) those that no OTLP implementation writes and that would make reading slower or wrong
+//! for everybody: a singular field twice, two members of a oneof, a resource behind its items, unpacked or
+//! split repeated numbers, groups, and the field of the former instrumentation library. Everything downstream may rely on it.
+
+mod batch;
+mod build;
+mod canonical;
+mod common;
+mod json;
+pub mod logs;
+pub mod metrics;
+mod resource;
+mod schema;
+mod split;
+pub mod traces;
+mod validate;
+mod wire;
+
+pub use batch::{Batch, Chunk, ClientInfo, Entry, Signal};
+pub use build::{MetricsBuilder, ResourceMetricsBuilder};
+pub use common::{AnyValueView, ArrayView, KeyValueView, KeyValues, ResourceView, ScopeView};
+
+pub use validate::{InvalidPayload, MAX_DEPTH};

@@ -1,0 +1,1 @@
+//! The awsemf exporter: metrics as CloudWatch embedded metric format.

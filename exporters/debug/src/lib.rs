@@ -1,0 +1,1 @@
+//! The debug exporter: telemetry for a person's eyes.

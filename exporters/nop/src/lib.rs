@@ -1,0 +1,1 @@
+//! The nop exporter: accepts everything and does nothing.

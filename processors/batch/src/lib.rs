@@ -1,0 +1,1 @@
+//! The batch processor: joins small requests into large ones.

@@ -1,0 +1,1 @@
+//! The awscontainerinsightreceiver: Container Insights records of this node.

@@ -1,0 +1,1 @@
+//! Benches, load generator and the runner of the recorded numbers.

@@ -1,0 +1,1 @@
+//! Recorded input against expected output, run through the binary.

@@ -1,0 +1,1 @@
+//! The binary over sockets and files.
