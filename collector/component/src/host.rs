@@ -1,4 +1,4 @@
-//! What the service gives a component at start: a place for its tasks.
+//! What the service gives a component at start: a place for its tasks and for what a person should know.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -69,17 +69,77 @@ impl Drop for Entry {
     }
 }
 
+/// Something that a person should see at start-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A server takes connections: what it speaks (`OTLP/gRPC`) and where (`127.0.0.1:4317`).
+    Listening {
+        /// The protocol.
+        what: String,
+        /// The bound address.
+        address: String,
+    },
+    /// Something that was looked for is there: `cgroup v2`.
+    Found {
+        /// What was looked for.
+        what: String,
+        /// More about it; may be empty.
+        detail: String,
+    },
+    /// Something that was looked for is not there: `kubelet`.
+    NotFound {
+        /// What was looked for.
+        what: String,
+        /// What will be missing because of it.
+        detail: String,
+    },
+}
+
+/// A search that goes on in the background while the collector runs already. The start-up report waits a moment for it.
+#[derive(Debug)]
+pub struct Search {
+    host: Host,
+    what: String,
+}
+
+impl Search {
+    /// Ends the search: it is there.
+    pub fn found(self, detail: impl Into<String>) {
+        let what = self.what.clone();
+        self.host.notice(Notice::Found { what, detail: detail.into() });
+    }
+
+    /// Ends the search: it is not there; `detail` says what will be missing.
+    pub fn not_found(self, detail: impl Into<String>) {
+        let what = self.what.clone();
+        self.host.notice(Notice::NotFound { what, detail: detail.into() });
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.host.notices.send_modify(|notices| notices.searches = notices.searches.saturating_sub(1));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Notices {
+    list: Vec<Notice>,
+    searches: usize,
+}
+
 /// The service as a component sees it.
 #[derive(Debug, Clone)]
 pub struct Host {
     tasks: TaskSet,
     fatal: watch::Sender<Option<String>>,
+    notices: watch::Sender<Notices>,
 }
 
 impl Host {
     /// A host over a set of tasks. Fatal errors go to `fatal`.
     pub fn new(tasks: TaskSet, fatal: watch::Sender<Option<String>>) -> Self {
-        Self { tasks, fatal }
+        Self { tasks, fatal, notices: watch::Sender::default() }
     }
 
     /// A host of its own, for running one component alone, as tests do.
@@ -99,6 +159,28 @@ impl Host {
     /// The tracked set.
     pub fn tasks(&self) -> &TaskSet {
         &self.tasks
+    }
+
+    /// Adds to the start-up report.
+    pub fn notice(&self, notice: Notice) {
+        self.notices.send_modify(|notices| notices.list.push(notice));
+    }
+
+    /// Says that `what` is being looked for in the background.
+    pub fn search(&self, what: impl Into<String>) -> Search {
+        self.notices.send_modify(|notices| notices.searches += 1);
+        Search { host: self.clone(), what: what.into() }
+    }
+
+    /// What a person should see, as far as it is known.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notices.borrow().list.clone()
+    }
+
+    /// Waits until no search is under way.
+    pub async fn searches_ended(&self) {
+        // The sender is ours: the channel cannot be closed while we wait.
+        let _ = self.notices.subscribe().wait_for(|notices| notices.searches == 0).await;
     }
 
     /// Asks the service to shut down because this component cannot go on; the first reason is kept.
@@ -135,6 +217,23 @@ mod tests {
         let task = tasks.spawn("bad", async { panic!("on purpose") });
         assert!(task.await.is_err());
         assert!(tasks.names().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_report_waits_for_searches() {
+        let host = Host::standalone();
+        let search = host.search("kubelet");
+        let dropped = host.search("nobody");
+        let waiting = host.clone();
+        let ended = host.spawn("wait", async move { waiting.searches_ended().await });
+        drop(dropped);
+        assert!(!ended.is_finished());
+        search.not_found("no pods");
+        ended.await.unwrap();
+        assert_eq!(
+            host.notices(),
+            [Notice::NotFound { what: "kubelet".into(), detail: "no pods".into() }]
+        );
     }
 
     #[tokio::test]

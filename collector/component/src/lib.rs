@@ -19,7 +19,7 @@ pub use factory::{
     AnyConfig, BoxError, BuildInfo, Component, Config, Exporter, ExporterFactory, Extension, ExtensionFactory,
     Meta, Outputs, Processor, ProcessorFactory, ReceiverFactory, Settings, Stability,
 };
-pub use host::{Host, TaskSet};
+pub use host::{Host, Notice, Search, TaskSet};
 pub use id::{ComponentId, IdError, Kind, PipelineId};
 pub use registry::Registry;
 

@@ -57,7 +57,7 @@ fn nest(key: Key, value: Node) -> Map {
     let mut value = Some(value);
     let mut nested = Map::default();
     // From the innermost name outwards.
-    for name in key.name.rsplit(DELIMITER).take(crate::node::MAX_DEPTH) {
+    for name in key.name.rsplit(DELIMITER) {
         let inner = value.take().unwrap_or_else(|| Node {
             kind: NodeKind::Map(std::mem::take(&mut nested)),
             span: span.clone(),

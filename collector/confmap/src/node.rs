@@ -69,7 +69,7 @@ impl Node {
     /// The first thing that is wrong with the text, located in the source `name`.
     pub fn from_yaml(name: &str, text: &str) -> Result<Self, Problem> {
         let source: Arc<str> = name.into();
-        let mut node = yaml::parse(&source, text).map_err(|error| error.into_problem(&source, text))?;
+        let mut node = yaml::parse(&source, text).map_err(|error| error.into_problem(&source))?;
         crate::merge::split_keys(&mut node);
         Ok(node)
     }

@@ -197,7 +197,7 @@ fn retrieved(
             crate::merge::split_keys(&mut value);
             (value, None)
         }
-        Err(error) if error.is_rejection() => return Err(error.into_problem(&source, &text)),
+        Err(error) if error.is_rejection() => return Err(error.into_problem(&source)),
         Err(error) => (Node::new(NodeKind::String(text.to_string())), Some(error)),
     };
     Ok(Retrieved { value, text, source, yaml_error, variable })

@@ -1,7 +1,7 @@
 //! "Did you mean …?": the known name nearest to a misspelt one.
 
 /// Advice naming the candidate nearest to `given`, when one is near enough to be meant.
-pub(crate) fn nearest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+pub fn nearest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     let folded = given.to_lowercase();
     let allowed = (folded.chars().count() / 3).max(1);
     candidates

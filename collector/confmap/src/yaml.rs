@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 
 use crate::location::Location;
 use crate::node::{Key, MAX_DEPTH, Map, Node, NodeKind};
-use crate::problems::Problem;
+use crate::problems::{DELIMITER, Problem};
 use crate::scalar::{self, ScalarTag};
 
 /// Bound on the composed tree after aliases: one per node, and one more per 32 bytes of text.
@@ -25,7 +25,7 @@ pub(crate) struct YamlError {
     /// Line and column counted from 1; zero when the parser does not know.
     line: usize,
     column: usize,
-    /// Where an earlier definition clashes.
+    /// Too large or unsupported rather than malformed.
     reject: bool,
 }
 
@@ -99,7 +99,7 @@ struct OpenMap {
 }
 
 enum Pending {
-    Merge(Marker),
+    Merge,
     Key(Key),
 }
 
@@ -111,7 +111,7 @@ impl Composer<'_> {
                     && style == ScalarStyle::Plain
                     && tag.as_deref().is_none_or(|tag| yaml_tag(tag).as_deref() == Some("merge"));
                 if is_merge && let Some(pending) = self.pending_key() {
-                    *pending = Some(Pending::Merge(at));
+                    *pending = Some(Pending::Merge);
                     return Ok(());
                 }
                 let kind = scalar_kind(&text, style, tag.as_deref(), at)?;
@@ -178,8 +178,11 @@ impl Composer<'_> {
             None => self.root = Some(node),
             Some(Frame::Seq { items, .. }) => items.push(node),
             Some(Frame::Map { map, .. }) => match map.pending.take() {
-                None => map.key(node, at)?,
-                Some(Pending::Merge(_)) => map.merges.push((node, at)),
+                None => {
+                    map.key(node, at)?;
+                    return self.check_depth(0, at);
+                }
+                Some(Pending::Merge) => map.merges.push((node, at)),
                 Some(Pending::Key(key)) => map.entries.push((key, node)),
             },
         }
@@ -205,11 +208,22 @@ impl Composer<'_> {
         Ok(())
     }
 
+    /// Depth after `more` levels under the open ones; a key `a::b` stands for a level of its own.
     fn check_depth(&self, more: usize, at: Marker) -> Result<(), YamlError> {
-        if self.stack.len() + more > MAX_DEPTH {
+        let split: usize = self.stack.iter().map(Frame::split_levels).sum();
+        if self.stack.len() + split + more > MAX_DEPTH {
             return Err(YamlError::rejected(at, format!("nested deeper than {MAX_DEPTH} levels")));
         }
         Ok(())
+    }
+}
+
+impl Frame {
+    fn split_levels(&self) -> usize {
+        match self {
+            Self::Map { map: OpenMap { pending: Some(Pending::Key(key)), .. }, .. } => split_levels(&key.name),
+            _ => 0,
+        }
     }
 }
 
@@ -281,7 +295,7 @@ impl YamlError {
     }
 
     /// The fault itself first, then the words that upstream's users search for.
-    pub(crate) fn into_problem(self, source: &Arc<str>, _text: &str) -> Problem {
+    pub(crate) fn into_problem(self, source: &Arc<str>) -> Problem {
         let line = if self.line > 0 { format!("line {}: ", self.line) } else { String::new() };
         let message = format!(
             "{message}: retrieved value (type=string) cannot be used as a Conf: assuming string type since contents \
@@ -318,15 +332,23 @@ fn scalar_kind(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Marker) ->
     })
 }
 
+/// Levels that splitting `name` at its delimiters adds.
+fn split_levels(name: &str) -> usize {
+    name.matches(DELIMITER).count()
+}
+
 /// Weight and depth of a tree.
 fn measure(node: &Node) -> (usize, usize) {
-    let children: &mut dyn Iterator<Item = &Node> = match &node.kind {
+    let children: &mut dyn Iterator<Item = (usize, usize)> = match &node.kind {
         NodeKind::String(text) => return (1 + text.len() / 32, 0),
-        NodeKind::Seq(items) => &mut items.iter(),
-        NodeKind::Map(map) => &mut map.iter().map(|(_, value)| value),
+        NodeKind::Seq(items) => &mut items.iter().map(measure),
+        NodeKind::Map(map) => &mut map.iter().map(|(key, value)| {
+            let (weight, depth) = measure(value);
+            (weight + 1 + key.name.len() / 32, depth + split_levels(&key.name))
+        }),
         _ => return (1, 0),
     };
-    let (weight, depth) = children.map(measure).fold((1_usize, 0_usize), |(weight, depth), child| {
+    let (weight, depth) = children.fold((1_usize, 0_usize), |(weight, depth), child| {
         (weight.saturating_add(child.0), depth.max(child.1))
     });
     (weight, depth + 1)

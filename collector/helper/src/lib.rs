@@ -1,1 +1,52 @@
-//! What exporters and scrapers share: sending queue, retry, timeout, batch sender, scraper loop.
+//! What exporters and scrapers share: sending queue, batcher, retry, timeout, self-telemetry, the scraper loop.
+//!
+//! An exporter implements [`Sender`] (one attempt, nothing else) and wraps it:
+//!
+//! ```text
+//! consume → queue → batcher → telemetry → retry → timeout → Sender::send
+//! ```
+//!
+//! ```
+//! use std::sync::Arc;
+//! use helper::{ExporterConfig, QueueConfig, RetryConfig, SendError, Sender, TimeoutConfig};
+//!
+//! struct Discard;
+//!
+//! #[component::async_trait]
+//! impl Sender for Discard {
+//!     async fn send(&self, _batch: pdata::Batch) -> Result<(), SendError> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn create(settings: &component::Settings, signal: pdata::Signal) -> Arc<dyn component::Exporter> {
+//!     let config = ExporterConfig {
+//!         queue: QueueConfig::on(),
+//!         retry: RetryConfig::default(),
+//!         timeout: TimeoutConfig::default().limit(),
+//!     };
+//!     helper::exporter(settings, signal, Arc::new(Discard), config, Vec::new())
+//! }
+//! ```
+//!
+//! What differs from upstream's exporter helper:
+//!
+//! | upstream | here |
+//! |---|---|
+//! | a request larger than the whole queue fails with a passing error, so a sender retries it for ever | a permanent error with the same text |
+//! | a retried subset that fails counts the whole request as failed | only the items that failed count |
+//! | an item larger than the batch `max_size` in bytes is dropped | it is sent alone |
+//! | an attempt that hangs at shutdown is waited for without end | it is given up at the shutdown deadline; its items are counted as failed |
+
+mod backoff;
+mod batcher;
+mod config;
+mod delivery;
+mod exporter;
+mod queue;
+pub mod scraper;
+
+pub use backoff::Backoff;
+pub use config::{BatchConfig, PartitionConfig, QueueConfig, RetryConfig, Sizer, TimeoutConfig};
+pub use delivery::{SendError, Sender};
+pub use exporter::{ExporterConfig, exporter};

@@ -93,9 +93,12 @@ pub fn parse_blkio(bytes: &[u8]) -> BTreeMap<DeviceNumber, IoCounts> {
     let mut devices = BTreeMap::new();
     for line in lines(bytes) {
         let mut words = words(line);
-        let (Some(device), Some(operation), Some(count), None) =
-            (words.next().and_then(DeviceNumber::parse), words.next(), words.next().and_then(number), words.next())
-        else {
+        let (Some(device), Some(operation), Some(count), None) = (
+            words.next().and_then(DeviceNumber::parse),
+            words.next(),
+            words.next().and_then(number),
+            words.next(),
+        ) else {
             continue;
         };
         let counts: &mut IoCounts = devices.entry(device).or_default();
@@ -271,8 +274,9 @@ mod tests {
     #[test]
     fn diskstats() {
         fn check(input: &str, expected: &[(&str, DeviceIo)]) {
-            let actual: Vec<_> =
-                parse_diskstats(input.as_bytes()).map(|disk| (String::from_utf8_lossy(disk.name), disk.io)).collect();
+            let actual: Vec<_> = parse_diskstats(input.as_bytes())
+                .map(|disk| (String::from_utf8_lossy(disk.name), disk.io))
+                .collect();
             let expected: Vec<_> = expected.iter().map(|(name, io)| ((*name).into(), *io)).collect();
             assert_eq!(actual, expected, "{input:?}");
         }
@@ -282,7 +286,12 @@ mod tests {
             &[
                 (
                     "nvme0n1",
-                    read_write(259, 0, [Some(1_886_630_912), Some(1_408_679_936)], [Some(33_880), Some(7969)]),
+                    read_write(
+                        259,
+                        0,
+                        [Some(1_886_630_912), Some(1_408_679_936)],
+                        [Some(33_880), Some(7969)],
+                    ),
                 ),
                 ("nvme0n1p1", read_write(259, 1, [Some(1536), Some(3584)], [Some(1), Some(5)])),
             ],

@@ -239,6 +239,15 @@ mod tests {
     }
 
     #[test]
+    fn an_endless_file_is_refused() {
+        for shape in [Shape::Attribute, Shape::Sequence] {
+            let mut file = KeptFile::new(Path::new("/dev").into(), "zero", shape);
+            let error = file.read(&mut Buffer::new()).unwrap_err();
+            assert_eq!(error.to_string(), format!("/dev/zero is longer than {LIMIT} bytes"));
+        }
+    }
+
+    #[test]
     fn a_directory_in_place_of_a_file_is_an_error_but_not_an_absence() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("cpu.stat")).unwrap();

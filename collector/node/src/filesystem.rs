@@ -14,8 +14,22 @@ use crate::mountinfo::Mount;
 /// Types reported, beside every type that begins with `ext`. No network or FUSE filesystem is among them: asking a dead
 /// server for its size blocks.
 const ACCEPTED_TYPES: &[&[u8]] = &[
-    b"xfs", b"squashfs", b"f2fs", b"jfs", b"reiserfs", b"hfs", b"hfsplus", b"ntfs", b"vfat", b"fat", b"msdos", b"exfat",
-    b"udf", b"iso9660", b"overlay", b"tmpfs",
+    b"xfs",
+    b"squashfs",
+    b"f2fs",
+    b"jfs",
+    b"reiserfs",
+    b"hfs",
+    b"hfsplus",
+    b"ntfs",
+    b"vfat",
+    b"fat",
+    b"msdos",
+    b"exfat",
+    b"udf",
+    b"iso9660",
+    b"overlay",
+    b"tmpfs",
 ];
 
 /// Types whose `stat` device is that of a subvolume and thus never the one in the mount table.
@@ -83,28 +97,18 @@ pub fn select<'a>(mounts: impl Iterator<Item = Mount<'a>>, root: &Path) -> Vec<F
     selected
 }
 
-/// The device a mount is reported under, if it is.
+/// The device a mount is reported under, if it is. An overlay's source and suffix never pass the filter.
 fn reported_device<'m>(mount: &'m Mount<'_>) -> Option<Cow<'m, str>> {
-    let device = if *mount.mount_point == *b"/" {
-        String::from_utf8_lossy(&mount.source)
-    } else if !is_accepted_type(&mount.fs_type) || *mount.fs_type == *b"overlay" {
-        // An overlay's source, made unique by a suffix, passes the filter below only if it was mounted under the name
-        // of a device.
-        return overlay_device(mount);
-    } else if *mount.fs_type == *b"tmpfs" {
-        String::from_utf8_lossy(&mount.mount_point)
-    } else {
-        String::from_utf8_lossy(&mount.source)
+    let at_root = *mount.mount_point == *b"/";
+    let device = match &*mount.fs_type {
+        _ if at_root => &mount.source,
+        b"overlay" => return None,
+        b"tmpfs" => &mount.mount_point,
+        fs_type if is_accepted_type(fs_type) => &mount.source,
+        _ => return None,
     };
+    let device = String::from_utf8_lossy(device);
     is_reported_device(&device).then_some(device)
-}
-
-fn overlay_device<'m>(mount: &'m Mount<'_>) -> Option<Cow<'m, str>> {
-    let device_like = *mount.fs_type == *b"overlay" && mount.source.starts_with(b"/dev/");
-    device_like.then(|| {
-        let source = String::from_utf8_lossy(&mount.source);
-        Cow::Owned(format!("{source}_{}-{}", mount.number.major, mount.number.minor))
-    })
 }
 
 fn is_accepted_type(fs_type: &[u8]) -> bool {
@@ -113,7 +117,7 @@ fn is_accepted_type(fs_type: &[u8]) -> bool {
 
 /// The filter `^(tmpfs|/dev/.*|overlay)$`.
 fn is_reported_device(device: &str) -> bool {
-    device == "tmpfs" || device == "overlay" || (device.starts_with("/dev/") && !device.contains('\n'))
+    device == "tmpfs" || device == "overlay" || device.starts_with("/dev/")
 }
 
 fn filesystem(mount: &Mount<'_>, device: Arc<str>, root: &Path) -> Filesystem {
@@ -134,13 +138,18 @@ impl Filesystem {
     /// # Errors
     /// [`Error::Filesystem`], or [`Error::Hidden`] when another filesystem is found at the mount point.
     pub fn usage(&self) -> Result<FilesystemUsage, Error> {
-        let failed =
-            |source: rustix::io::Errno| Error::Filesystem { path: self.mount_point.clone(), source: source.into() };
+        let failed = |source: rustix::io::Errno| Error::Filesystem {
+            path: self.mount_point.clone(),
+            source: source.into(),
+        };
         if !TYPES_WITH_SUBVOLUMES.contains(&self.fs_type.as_bytes()) {
             let device = rustix::fs::stat(&self.mount_point).map_err(failed)?.st_dev;
             let found = DeviceNumber { major: rustix::fs::major(device), minor: rustix::fs::minor(device) };
             if found != self.number {
-                return Err(Error::Hidden { device: self.device.to_string(), path: self.mount_point.clone() });
+                return Err(Error::Hidden {
+                    device: self.device.to_string(),
+                    path: self.mount_point.clone(),
+                });
             }
         }
         let stat = rustix::fs::statvfs(&self.mount_point).map_err(failed)?;
@@ -151,5 +160,128 @@ impl Filesystem {
             inodes: stat.f_files,
             inodes_free: stat.f_ffree,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mountinfo::parse_mountinfo;
+
+    fn check(mountinfo: &str, root: &str, expected: &[(&str, &str, &str)]) {
+        let selected = select(parse_mountinfo(mountinfo.as_bytes()), Path::new(root));
+        let actual: Vec<_> = selected
+            .iter()
+            .map(|filesystem| {
+                (&*filesystem.device, filesystem.mount_point.to_str().unwrap(), &*filesystem.fs_type)
+            })
+            .collect();
+        assert_eq!(actual, expected, "{mountinfo}");
+    }
+
+    #[test]
+    fn a_node() {
+        let mountinfo = "22 27 0:21 / /proc rw - proc proc rw\n\
+            24 27 0:6 / /dev rw - devtmpfs devtmpfs rw\n\
+            25 24 0:23 / /dev/shm rw - tmpfs tmpfs rw\n\
+            27 1 259:1 / / rw - xfs /dev/nvme0n1p1 rw\n\
+            28 27 0:24 / /run rw - tmpfs tmpfs rw\n\
+            29 27 259:3 / /data\\040disk rw - ext4 /dev/nvme1n1 rw\n\
+            30 27 259:3 /volume /var/lib/kubelet/pods/1/volumes/pv rw - ext4 /dev/nvme1n1 rw\n\
+            31 27 0:40 / /var/lib/containerd/x rw - overlay overlay rw\n\
+            32 27 0:41 / /mnt/efs rw - nfs4 fs-1.efs.eu-west-1.amazonaws.com:/ rw\n\
+            33 27 0:42 / /mnt/fuse rw - fuse.s3fs /dev/fuse rw\n\
+            34 27 0:43 / /mnt/btrfs rw - btrfs /dev/nvme2n1 rw\n\
+            35 27 259:1 / /boot rw - xfs /dev/root rw\n\
+            36 27 0:44 / /mnt/empty rw - tmpfs  rw\n";
+        let expected = |prefix: &str| {
+            [
+                ("/dev/shm", format!("{prefix}/dev/shm"), "tmpfs"),
+                ("/dev/nvme0n1p1", if prefix.is_empty() { "/".into() } else { prefix.to_owned() }, "xfs"),
+                ("/dev/nvme1n1", format!("{prefix}/data disk"), "ext4"),
+            ]
+        };
+        for prefix in ["", "/rootfs"] {
+            let expected = expected(prefix);
+            let expected = expected.each_ref().map(|(device, at, fs_type)| (*device, at.as_str(), *fs_type));
+            check(mountinfo, if prefix.is_empty() { "/" } else { prefix }, &expected);
+        }
+    }
+
+    #[test]
+    fn a_container() {
+        check(
+            "900 800 0:90 / / rw - overlay overlay rw,lowerdir=/a\n\
+             901 900 0:91 / /dev rw - tmpfs tmpfs rw\n\
+             902 901 0:92 / /dev/shm rw - tmpfs shm rw\n\
+             903 900 259:1 /etc/hosts /etc/hosts rw - xfs /dev/nvme0n1p1 rw\n\
+             904 900 259:1 / /rootfs ro - xfs /dev/nvme0n1p1 rw\n\
+             905 904 0:95 / /rootfs/var/lib/x ro - overlay overlay rw\n",
+            "/",
+            &[
+                ("overlay", "/", "overlay"),
+                ("/dev/shm", "/dev/shm", "tmpfs"),
+                ("/dev/nvme0n1p1", "/etc/hosts", "xfs"),
+            ],
+        );
+    }
+
+    #[test]
+    fn which_of_two_mounts() {
+        // The later tmpfs hides the earlier one.
+        check(
+            "1 0 0:23 / /dev/shm rw - tmpfs a rw\n2 1 0:28 / /dev/shm rw - tmpfs b rw\n",
+            "/",
+            &[("/dev/shm", "/dev/shm", "tmpfs")],
+        );
+        // The mount at `/` wins over an earlier bind mount, and may be of any type.
+        check(
+            "1 0 0:30 /x /x rw - btrfs /dev/sda1 rw\n2 0 259:1 / /y rw - ext4 /dev/sdb1 rw\n\
+             3 0 259:1 / / rw - ext4 /dev/sdb1 rw\n",
+            "/",
+            &[("/dev/sdb1", "/", "ext4")],
+        );
+        check("1 0 0:30 / / rw - btrfs /dev/sda1 rw\n", "/", &[("/dev/sda1", "/", "btrfs")]);
+        check("1 0 0:30 / / rw - tmpfs tmpfs rw\n", "/", &[("tmpfs", "/", "tmpfs")]);
+        check("1 0 0:30 / / rw - nfs4 server:/export rw\n", "/", &[]);
+    }
+
+    #[test]
+    fn ten_thousand_mounts() {
+        let mut mountinfo = String::from("27 1 259:1 / / rw - xfs /dev/nvme0n1p1 rw\n");
+        for index in 0..10_000 {
+            use std::fmt::Write;
+            let (pod, disk) = (index % 5000, index % 100);
+            writeln!(
+                mountinfo,
+                "{index} 27 259:{} /p{pod} /pods/{pod} rw - ext4 /dev/nvme{disk}n1 rw",
+                disk + 2
+            )
+            .unwrap();
+            writeln!(mountinfo, "{index} 27 0:{index} / /o/{index} rw - overlay overlay rw").unwrap();
+        }
+        let selected = select(parse_mountinfo(mountinfo.as_bytes()), Path::new("/"));
+        assert_eq!(selected.len(), 101);
+    }
+
+    #[test]
+    fn a_hidden_filesystem_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let device = rustix::fs::stat(directory.path()).unwrap().st_dev;
+        let mut filesystem = Filesystem {
+            device: "/dev/nvme0n1".into(),
+            mount_point: directory.path().to_path_buf(),
+            fs_type: "ext4".into(),
+            number: DeviceNumber { major: rustix::fs::major(device), minor: rustix::fs::minor(device) },
+        };
+        assert!(filesystem.usage().unwrap().capacity > 0);
+        filesystem.number.minor += 1;
+        let error = filesystem.usage().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("/dev/nvme0n1 is not visible at {}", directory.path().display())
+        );
+        filesystem.mount_point.push("gone");
+        assert!(matches!(filesystem.usage(), Err(Error::Filesystem { .. })));
     }
 }

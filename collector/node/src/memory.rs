@@ -210,7 +210,10 @@ mod tests {
             ..total
         };
         check(V1, false, own);
-        let unaccounted: String = V1.lines().filter(|line| !line.contains("swap")).fold(String::new(), |sum, line| sum + line + "\n");
+        let unaccounted: String = V1
+            .lines()
+            .filter(|line| !line.contains("swap"))
+            .fold(String::new(), |sum, line| sum + line + "\n");
         check(&unaccounted, true, MemoryStats { swap: Some(0), ..total });
         check("", true, MemoryStats::default());
     }
@@ -239,7 +242,8 @@ mod tests {
         for (text, whole) in [V1, V2].into_iter().zip(whole) {
             for end in 0..text.len() {
                 let cut = &text.as_bytes()[..end];
-                let cut = if text == V1 { parse_memory_stat_v1(cut, true) } else { parse_memory_stat_v2(cut) };
+                let cut =
+                    if text == V1 { parse_memory_stat_v1(cut, true) } else { parse_memory_stat_v2(cut) };
                 let pairs = [
                     (cut.cache, whole.cache),
                     (cut.rss, whole.rss),

@@ -70,7 +70,12 @@ mod tests {
             let actual: Vec<_> = parse_mountinfo(input.as_bytes())
                 .map(|mount| {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                    (mount.number.to_string(), text(&mount.mount_point), text(&mount.fs_type), text(&mount.source))
+                    (
+                        mount.number.to_string(),
+                        text(&mount.mount_point),
+                        text(&mount.fs_type),
+                        text(&mount.source),
+                    )
                 })
                 .collect();
             let expected: Vec<_> = expected

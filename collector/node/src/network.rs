@@ -64,7 +64,8 @@ pub fn parse_net_dev(bytes: &[u8], ignored_prefixes: &[&str]) -> Result<Vec<Inte
 fn parse_line(line: usize, bytes: &[u8], ignored_prefixes: &[&str]) -> Result<Option<Interface>, ParseError> {
     // The colon may touch the first number. A name holds none (dev_valid_name in net/core/dev.c).
     let colon = bytes.iter().rposition(|&byte| byte == b':');
-    let (name, columns) = colon.and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?))).unwrap_or_default();
+    let (name, columns) =
+        colon.and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?))).unwrap_or_default();
     let columns: Vec<&[u8]> = words(columns).collect();
     let found = 1 + columns.len();
     let name = name.trim_ascii();
@@ -100,7 +101,8 @@ mod tests {
         packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n";
 
     fn interface(name: &str, rx: [u64; 4], tx: [u64; 4]) -> Interface {
-        let traffic = |[bytes, packets, errors, dropped]: [u64; 4]| Traffic { bytes, packets, errors, dropped };
+        let traffic =
+            |[bytes, packets, errors, dropped]: [u64; 4]| Traffic { bytes, packets, errors, dropped };
         Interface { name: name.into(), rx: traffic(rx), tx: traffic(tx) }
     }
 
@@ -108,7 +110,8 @@ mod tests {
     fn net_dev() {
         fn check(body: &str, expected: Result<&[Interface], &str>) {
             let text = format!("{HEADER}{body}");
-            let actual = parse_net_dev(text.as_bytes(), IGNORED_INTERFACE_PREFIXES).map_err(|error| error.to_string());
+            let actual =
+                parse_net_dev(text.as_bytes(), IGNORED_INTERFACE_PREFIXES).map_err(|error| error.to_string());
             assert_eq!(actual.as_deref(), expected.map_err(str::to_owned).as_deref(), "{body:?}");
         }
         check(

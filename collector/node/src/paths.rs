@@ -35,8 +35,7 @@ impl HostPaths {
     /// [`HostPaths::discover`] with the place of `/rootfs` and the environment given.
     #[must_use]
     pub fn discover_with(rootfs: &Path, environment: impl Fn(&str) -> Option<OsString>) -> Self {
-        let from_environment =
-            |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let from_environment = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let contained = rootfs.join("proc").is_dir();
         let proc = from_environment("HOST_PROC")
             .unwrap_or_else(|| if contained { rootfs.join("proc") } else { PathBuf::from("/proc") });

@@ -31,7 +31,9 @@ fn renumber_scopes(bytes: &[u8]) -> Vec<u8> {
     let mut copied = 0;
     while let Some((number, value)) = entries.next() {
         match value {
-            FieldValue::Len(entry) if number == 1 => put_message(&mut out, 1, |out| renumber_entry(out, entry)),
+            FieldValue::Len(entry) if number == 1 => {
+                put_message(&mut out, 1, |out| renumber_entry(out, entry))
+            }
             _ => out.extend_from_slice(bytes.get(copied..entries.position()).unwrap_or_default()),
         }
         copied = entries.position();

@@ -1,11 +1,7 @@
-//! OTLP/JSON in and out.
+//! OTLP/JSON in and out, both driven by the schema and without a tree in between.
 
-use crate::{InvalidPayload, Signal};
+mod decode;
+mod encode;
 
-pub(crate) fn decode(_signal: Signal, _body: &[u8]) -> Result<Vec<u8>, InvalidPayload> {
-    Ok(Vec::new())
-}
-
-pub(crate) fn encode(_signal: Signal, _body: &[u8]) -> Vec<u8> {
-    Vec::new()
-}
+pub(crate) use decode::decode;
+pub(crate) use encode::encode;

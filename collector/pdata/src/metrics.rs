@@ -1,7 +1,7 @@
 //! Views of metrics.
 
 use crate::common::{KeyValues, envelope};
-use crate::wire::{FieldValue, Fields, varint, zigzag};
+use crate::wire::{FieldValue, Fields, varint, zigzag32};
 use crate::{Batch, Signal};
 
 envelope!(ResourceMetricsView, ScopeMetricsView, metrics, MetricView<'a>, "metrics");
@@ -198,8 +198,7 @@ pub struct NumberDataPointView<'a> {
 impl<'a> NumberDataPointView<'a> {
     #[inline]
     fn parse(message: &'a [u8]) -> Self {
-        let mut view =
-            Self { start_time_unix_nano: 0, time_unix_nano: 0, value: None, flags: 0, message };
+        let mut view = Self { start_time_unix_nano: 0, time_unix_nano: 0, value: None, flags: 0, message };
         for (number, value) in Fields::new(message) {
             match number {
                 2 => view.start_time_unix_nano = value.number(),
@@ -352,7 +351,7 @@ impl<'a> ExponentialHistogramDataPointView<'a> {
                 3 => view.time_unix_nano = value.number(),
                 4 => view.count = value.number(),
                 5 => view.sum = Some(value.double()),
-                6 => view.scale = zigzag(value.number()) as i32,
+                6 => view.scale = zigzag32(value.number()),
                 7 => view.zero_count = value.number(),
                 8 => view.positive = BucketsView::parse(value.bytes()),
                 9 => view.negative = BucketsView::parse(value.bytes()),
@@ -390,7 +389,7 @@ impl<'a> BucketsView<'a> {
         let mut view = Self::default();
         for (number, value) in Fields::new(message) {
             match number {
-                1 => view.offset = zigzag(value.number()) as i32,
+                1 => view.offset = zigzag32(value.number()),
                 2 => view.bucket_counts = value.bytes(),
                 _ => {}
             }

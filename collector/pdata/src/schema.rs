@@ -4,11 +4,13 @@
 //! their declaration there, which is the order in which OTLP/JSON is written.
 
 use crate::Signal;
+use crate::wire::WireType;
 
 /// What the bytes of a field mean.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Bool,
+    Int32,
     Uint32,
     Uint64,
     Int64,
@@ -24,6 +26,25 @@ pub(crate) enum Kind {
     /// A number with names: the index of the table is the number.
     Enum(&'static [&'static str]),
     Message(&'static Message),
+}
+
+impl Kind {
+    /// How one value is written.
+    #[inline]
+    pub(crate) fn wire_type(self) -> WireType {
+        match self {
+            Self::Message(_) | Self::Text | Self::Bytes | Self::Id(_) => WireType::Len,
+            Self::Fixed64 | Self::Sfixed64 | Self::Double => WireType::Fixed64,
+            Self::Fixed32 => WireType::Fixed32,
+            Self::Bool
+            | Self::Int32
+            | Self::Uint32
+            | Self::Uint64
+            | Self::Int64
+            | Self::Sint32
+            | Self::Enum(_) => WireType::Varint,
+        }
+    }
 }
 
 /// How often a field may stand, and whether its absence can be told from its default.
@@ -67,6 +88,9 @@ pub(crate) struct Message {
 
 /// One more than the highest field number.
 const NUMBERS: usize = 17;
+
+/// How many fields a message has at most.
+pub(crate) const FIELDS: usize = 16;
 
 impl Message {
     /// The field of a number and its position.
@@ -177,12 +201,14 @@ message!(ANY_VALUE {
     5 Oneof "arrayValue" "array_value" Kind::Message(&ARRAY_VALUE);
     6 Oneof "kvlistValue" "kvlist_value" Kind::Message(&KEY_VALUE_LIST);
     7 Oneof "bytesValue" "bytes_value" Kind::Bytes;
+    8 Oneof "stringValueStrindex" "string_value_strindex" Kind::Int32;
 });
 message!(ARRAY_VALUE { 1 Repeated "values" "values" Kind::Message(&ANY_VALUE); });
 message!(KEY_VALUE_LIST { 1 Repeated "values" "values" Kind::Message(&KEY_VALUE); });
 message!(KEY_VALUE {
     1 Singular "key" "key" Kind::Text;
     2 Always "value" "value" Kind::Message(&ANY_VALUE);
+    3 Singular "keyStrindex" "key_strindex" Kind::Int32;
 });
 message!(SCOPE {
     1 Singular "name" "name" Kind::Text;

@@ -59,7 +59,9 @@ pub(crate) fn check(signal: Signal, bytes: &[u8]) -> Result<Report, InvalidPaylo
     let mut pass = Pass { items: 0, canonical: true };
     match pass.message(bytes, 0, schema::request(signal), 1) {
         Ok(()) => Ok(Report { items: pass.items, canonical: pass.canonical }),
-        Err(fault) => Err(InvalidPayload::new(fault.path(), Some(fault.offset), fault.reason)),
+        Err(fault) => {
+            Err(InvalidPayload::new(path(fault.fields.iter().rev()), Some(fault.offset), fault.reason))
+        }
     }
 }
 
@@ -76,20 +78,21 @@ impl Fault {
     fn new(reason: impl Into<String>, offset: usize) -> Box<Self> {
         Box::new(Self { reason: reason.into(), offset, fields: Vec::new() })
     }
+}
 
-    fn path(&self) -> String {
-        let mut path = String::new();
-        for (field, index) in self.fields.iter().rev() {
-            if !path.is_empty() {
-                path.push('.');
-            }
-            path.push_str(field.json);
-            if field.rule == Rule::Repeated {
-                path.push_str(&format!("[{index}]"));
-            }
+/// The path of a field: the fields that lead to it, outermost first, each with its index.
+pub(crate) fn path<'a>(fields: impl Iterator<Item = &'a (&'static Field, usize)>) -> String {
+    let mut path = String::new();
+    for (field, index) in fields {
+        if !path.is_empty() {
+            path.push('.');
         }
-        path
+        path.push_str(field.json);
+        if field.rule == Rule::Repeated {
+            path.push_str(&format!("[{index}]"));
+        }
     }
+    path
 }
 
 struct Pass {
@@ -113,7 +116,8 @@ impl Pass {
         let mut at = start;
         while at < bytes.len() {
             let field_at = at;
-            let tag = varint(bytes, &mut at).ok_or_else(|| Fault::new("truncated or overlong tag", field_at))?;
+            let tag =
+                varint(bytes, &mut at).ok_or_else(|| Fault::new("truncated or overlong tag", field_at))?;
             let wire_type = WireType::from_tag(tag)
                 .ok_or_else(|| Fault::new(format!("unknown wire type {}", tag & 7), field_at))?;
             if tag >> 3 == 0 || tag >> 3 > 0x1fff_ffff {
@@ -142,14 +146,7 @@ impl Pass {
         depth: usize,
     ) -> Result<(), Box<Fault>> {
         let value_at = *at;
-        let expected = match field.kind {
-            Kind::Message(_) | Kind::Text | Kind::Bytes | Kind::Id(_) => WireType::Len,
-            Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => WireType::Fixed64,
-            Kind::Fixed32 => WireType::Fixed32,
-            Kind::Bool | Kind::Uint32 | Kind::Uint64 | Kind::Int64 | Kind::Sint32 | Kind::Enum(_) => {
-                WireType::Varint
-            }
-        };
+        let expected = field.kind.wire_type();
         let packable = field.rule == Rule::Repeated && expected != WireType::Len;
         if wire_type != expected {
             if packable && wire_type == WireType::Len {
@@ -363,7 +360,9 @@ mod tests {
         let attribute = |levels| {
             let mut out = Vec::new();
             put_message(&mut out, 1, |out| {
-                put_message(out, 1, |out| put_message(out, 1, |out| put_message(out, 2, |out| nest(out, levels))));
+                put_message(out, 1, |out| {
+                    put_message(out, 1, |out| put_message(out, 2, |out| nest(out, levels)))
+                });
             });
             out
         };

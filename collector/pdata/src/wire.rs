@@ -261,10 +261,17 @@ pub(crate) fn close_message(out: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// The zigzag decoding of `sint32` and `sint64`.
+/// The value of an `sint32`: zigzag, of the low 32 bits of the varint.
 #[inline]
-pub(crate) fn zigzag(value: u64) -> i64 {
-    ((value >> 1) as i64) ^ -((value & 1) as i64)
+pub(crate) fn zigzag32(value: u64) -> i32 {
+    let value = value as u32;
+    (value >> 1) as i32 ^ -((value & 1) as i32)
+}
+
+/// The inverse of [`zigzag32`].
+#[inline]
+pub(crate) fn zigzag32_encode(value: i32) -> u64 {
+    u64::from((value << 1 ^ value >> 31) as u32)
 }
 
 #[cfg(test)]
@@ -307,11 +314,17 @@ mod tests {
     }
 
     #[test]
-    fn zigzag_decodes() {
-        let check = |encoded, expected| assert_eq!(zigzag(encoded), expected);
+    fn zigzag_round_trips() {
+        let check = |encoded, value| {
+            assert_eq!(zigzag32(encoded), value);
+            assert_eq!(zigzag32_encode(value), encoded);
+        };
         check(0, 0);
         check(1, -1);
         check(2, 1);
-        check(4_294_967_295, -2_147_483_648);
+        check(4_294_967_294, i32::MAX);
+        check(4_294_967_295, i32::MIN);
+        // Bits beyond the 32nd are not part of the number.
+        assert_eq!(zigzag32(1 << 32 | 2), 1);
     }
 }

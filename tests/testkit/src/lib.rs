@@ -1,9 +1,14 @@
 //! Fakes for the faults that real counterparts cannot make, recording sinks, the component contract suite.
 
+mod apiserver;
+pub mod contract;
+mod logs;
 mod sample;
 mod sink;
 mod telemetry;
 
+pub use apiserver::{ApiRequest, FakeApiServer};
+pub use logs::{LogCapture, LogLine};
 pub use sample::{gauges, logs, spans};
 pub use sink::RecordingSink;
 pub use telemetry::TestTelemetry;

@@ -1,0 +1,21 @@
+//! What this distribution is made of: one line per component.
+
+use component::Registry;
+
+/// The factories of all components.
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::default();
+    registry.receiver(awscontainerinsightreceiver::factory()).receiver(otlpreceiver::factory());
+    registry
+        .processor(batchprocessor::factory())
+        .processor(memorylimiterprocessor::factory())
+        .processor(resourceprocessor::factory());
+    registry
+        .exporter(awsemfexporter::factory())
+        .exporter(debugexporter::factory())
+        .exporter(nopexporter::factory())
+        .exporter(otlpexporter::factory())
+        .exporter(otlphttpexporter::factory());
+    registry.extension(healthcheckextension::factory());
+    registry
+}

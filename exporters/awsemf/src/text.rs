@@ -1,0 +1,75 @@
+//! Text that is borrowed from a batch or made during a translation.
+
+use std::ops::Range;
+
+/// Where a text is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Text<'a> {
+    /// In the batch, or constant.
+    Borrowed(&'a str),
+    /// In the arena of the translation.
+    Made { start: usize, end: usize },
+}
+
+impl<'a> Text<'a> {
+    /// What `write` appends to the arena.
+    pub(crate) fn make(arena: &mut String, write: impl FnOnce(&mut String)) -> Text<'a> {
+        let start = arena.len();
+        write(arena);
+        Text::Made { start, end: arena.len() }
+    }
+
+    /// The text itself.
+    #[inline]
+    pub(crate) fn get<'t>(self, arena: &'t str) -> &'t str
+    where
+        'a: 't,
+    {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Made { start, end } => arena.get(start..end).unwrap_or_default(),
+        }
+    }
+}
+
+/// A part of a list, as places that survive the list's growth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl Span {
+    pub(crate) fn of<T>(self, list: &[T]) -> &[T] {
+        list.get(Range::from(self)).unwrap_or_default()
+    }
+}
+
+impl From<Span> for Range<usize> {
+    fn from(span: Span) -> Self {
+        span.start..span.end
+    }
+}
+
+/// Empties a list and keeps its memory for items of another lifetime.
+pub(crate) fn recycle<From, To>(mut list: Vec<From>) -> Vec<To> {
+    list.clear();
+    // Collecting in place: the standard library reuses the allocation when the items have the same layout.
+    list.into_iter().filter_map(|_| None).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_survives_a_change_of_lifetime() {
+        let mut list: Vec<Text<'static>> = Vec::with_capacity(100);
+        list.push(Text::Borrowed("x"));
+        let owned = String::from("y");
+        let mut again: Vec<Text<'_>> = recycle(list);
+        assert_eq!((again.len(), again.capacity()), (0, 100));
+        again.push(Text::Borrowed(&owned));
+        assert_eq!(again[0].get(""), "y");
+    }
+}

@@ -1,0 +1,205 @@
+//! What one record is, and how it is written: a resource with its attributes, and a gauge with one point per field.
+
+use pdata::metrics::Number;
+use pdata::{Batch, MetricsBuilder, ResourceMetricsBuilder};
+
+/// The value of the attribute `Version`. The EMF exporter replaces it in its version 1.
+const VERSION: &str = "0";
+
+/// What a record is about: the attribute `Type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordType {
+    Node,
+    NodeFs,
+    NodeDiskIo,
+    NodeNet,
+    Instance,
+    InstanceFs,
+    InstanceDiskIo,
+    InstanceNet,
+}
+
+/// A metric's name behind its type's prefix, and its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+}
+
+/// Declares fields by unit.
+macro_rules! fields {
+    ($($unit:literal: $($constant:ident = $name:literal),+;)+) => {
+        $($(pub(crate) const $constant: Field = Field { name: $name, unit: $unit };)+)+
+    };
+}
+
+/// All fields that records may have. CPU times are in millicores and have no unit.
+pub(crate) mod field {
+    use super::Field;
+
+    fields! {
+        "": CPU_USAGE_TOTAL = "cpu_usage_total", CPU_USAGE_USER = "cpu_usage_user",
+            CPU_USAGE_SYSTEM = "cpu_usage_system", CPU_LIMIT = "cpu_limit";
+        "Percent": CPU_UTILIZATION = "cpu_utilization", MEMORY_UTILIZATION = "memory_utilization",
+            FILESYSTEM_UTILIZATION = "filesystem_utilization";
+        "Bytes": MEMORY_USAGE = "memory_usage", MEMORY_CACHE = "memory_cache", MEMORY_RSS = "memory_rss",
+            MEMORY_MAX_USAGE = "memory_max_usage", MEMORY_SWAP = "memory_swap",
+            MEMORY_MAPPED_FILE = "memory_mapped_file", MEMORY_WORKING_SET = "memory_working_set",
+            MEMORY_LIMIT = "memory_limit", FILESYSTEM_USAGE = "filesystem_usage",
+            FILESYSTEM_CAPACITY = "filesystem_capacity", FILESYSTEM_AVAILABLE = "filesystem_available";
+        "Count": MEMORY_FAILCNT = "memory_failcnt", FILESYSTEM_INODES = "filesystem_inodes",
+            FILESYSTEM_INODES_FREE = "filesystem_inodes_free";
+        "Count/Second": MEMORY_PGFAULT = "memory_pgfault", MEMORY_PGMAJFAULT = "memory_pgmajfault",
+            MEMORY_HIERARCHICAL_PGFAULT = "memory_hierarchical_pgfault",
+            MEMORY_HIERARCHICAL_PGMAJFAULT = "memory_hierarchical_pgmajfault",
+            MEMORY_FAILURES_TOTAL = "memory_failures_total",
+            DISKIO_SERVICED_ASYNC = "diskio_io_serviced_async", DISKIO_SERVICED_READ = "diskio_io_serviced_read",
+            DISKIO_SERVICED_SYNC = "diskio_io_serviced_sync", DISKIO_SERVICED_WRITE = "diskio_io_serviced_write",
+            DISKIO_SERVICED_TOTAL = "diskio_io_serviced_total",
+            NETWORK_RX_PACKETS = "network_rx_packets", NETWORK_RX_DROPPED = "network_rx_dropped",
+            NETWORK_RX_ERRORS = "network_rx_errors", NETWORK_TX_PACKETS = "network_tx_packets",
+            NETWORK_TX_DROPPED = "network_tx_dropped", NETWORK_TX_ERRORS = "network_tx_errors";
+        "Bytes/Second": DISKIO_BYTES_ASYNC = "diskio_io_service_bytes_async",
+            DISKIO_BYTES_READ = "diskio_io_service_bytes_read", DISKIO_BYTES_SYNC = "diskio_io_service_bytes_sync",
+            DISKIO_BYTES_WRITE = "diskio_io_service_bytes_write",
+            DISKIO_BYTES_TOTAL = "diskio_io_service_bytes_total",
+            NETWORK_RX_BYTES = "network_rx_bytes", NETWORK_TX_BYTES = "network_tx_bytes",
+            NETWORK_TOTAL_BYTES = "network_total_bytes";
+    }
+}
+
+/// The records of one collection. The buffers outlive it.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    builder: MetricsBuilder,
+    name: String,
+    count: usize,
+}
+
+/// A record being written: attributes first, then fields.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    resource: ResourceMetricsBuilder<'a>,
+    name: &'a mut String,
+    prefix: &'static str,
+    time_unix_nano: u64,
+}
+
+impl RecordType {
+    /// The attribute's value.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Node => "Node",
+            Self::NodeFs => "NodeFS",
+            Self::NodeDiskIo => "NodeDiskIO",
+            Self::NodeNet => "NodeNet",
+            Self::Instance => "Instance",
+            Self::InstanceFs => "InstanceFS",
+            Self::InstanceDiskIo => "InstanceDiskIO",
+            Self::InstanceNet => "InstanceNet",
+        }
+    }
+
+    /// The beginning of its metrics' names.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Node | Self::NodeFs | Self::NodeDiskIo => "node_",
+            Self::NodeNet => "node_interface_",
+            Self::Instance | Self::InstanceFs | Self::InstanceDiskIo => "instance_",
+            Self::InstanceNet => "instance_interface_",
+        }
+    }
+
+    /// The attribute `Sources`: JSON in a string.
+    pub(crate) fn sources(self) -> &'static str {
+        match self {
+            Self::Node => r#"["cadvisor","/proc","pod","calculated"]"#,
+            Self::Instance => r#"["cadvisor","/proc","ecsagent","calculated"]"#,
+            Self::NodeFs | Self::NodeNet | Self::InstanceFs | Self::InstanceNet => r#"["cadvisor","calculated"]"#,
+            Self::NodeDiskIo | Self::InstanceDiskIo => r#"["cadvisor"]"#,
+        }
+    }
+}
+
+impl Records {
+    /// Begins a record whose fields were read at a Unix time in nanoseconds.
+    pub(crate) fn record(&mut self, kind: RecordType, time_unix_nano: u64) -> Record<'_> {
+        self.count += 1;
+        let mut resource = self.builder.resource();
+        resource.attribute("Type", kind.as_str());
+        resource.attribute("Version", VERSION);
+        resource.attribute("Sources", kind.sources());
+        Record { resource, name: &mut self.name, prefix: kind.prefix(), time_unix_nano }
+    }
+
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The records so far as one payload; the next begin a new one.
+    pub(crate) fn take(&mut self) -> Batch {
+        self.count = 0;
+        std::mem::take(&mut self.builder).finish()
+    }
+}
+
+impl Record<'_> {
+    /// Adds an attribute. Not after a field.
+    pub(crate) fn attribute(&mut self, key: &str, value: &str) {
+        self.resource.attribute(key, value);
+    }
+
+    /// Adds an integer. Counts beyond an `i64`, which no kernel reaches, are cut off there.
+    pub(crate) fn int(&mut self, field: Field, value: Option<u64>) {
+        if let Some(value) = value {
+            self.field(field, Number::Int(i64::try_from(value).unwrap_or(i64::MAX)));
+        }
+    }
+
+    /// Adds a double.
+    pub(crate) fn double(&mut self, field: Field, value: Option<f64>) {
+        if let Some(value) = value {
+            self.field(field, Number::Double(value));
+        }
+    }
+
+    fn field(&mut self, field: Field, value: Number) {
+        self.name.clear();
+        self.name.push_str(self.prefix);
+        self.name.push_str(field.name);
+        self.resource.gauge(self.name, field.unit, self.time_unix_nano, value);
+    }
+}
+
+/// `part` of `whole` in percent; none of nothing.
+pub(crate) fn percent(part: Option<f64>, whole: Option<u64>) -> Option<f64> {
+    let whole = whole.filter(|whole| *whole > 0)?;
+    Some(part? / whole as f64 * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages() {
+        fn check(part: Option<f64>, whole: Option<u64>, expected: Option<f64>) {
+            assert_eq!(percent(part, whole), expected, "{part:?} of {whole:?}");
+        }
+        check(Some(1.0), Some(4), Some(25.0));
+        check(Some(0.0), Some(4), Some(0.0));
+        check(Some(9.0), Some(4), Some(225.0));
+        check(Some(1.0), Some(0), None);
+        check(Some(1.0), None, None);
+        check(None, Some(4), None);
+    }
+
+    #[test]
+    fn a_payload_is_taken_once() {
+        let mut records = Records::default();
+        records.record(RecordType::Node, 5).int(field::CPU_LIMIT, Some(u64::MAX));
+        assert_eq!((records.len(), records.take().items()), (1, 1));
+        assert_eq!((records.len(), records.take().items()), (0, 0));
+    }
+}
