@@ -230,10 +230,7 @@ mod tests {
         assert!(!ended.is_finished());
         search.not_found("no pods");
         ended.await.unwrap();
-        assert_eq!(
-            host.notices(),
-            [Notice::NotFound { what: "kubelet".into(), detail: "no pods".into() }]
-        );
+        assert_eq!(host.notices(), [Notice::NotFound { what: "kubelet".into(), detail: "no pods".into() }]);
     }
 
     #[tokio::test]

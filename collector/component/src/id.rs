@@ -78,7 +78,9 @@ pub enum IdError {
     #[error("unknown pipeline signal: {0:?}")]
     UnknownSignal(String),
     /// Profiles are a signal of upstream's alpha gate.
-    #[error("profiling signal support is at alpha level, gated under the \"service.profilesSupport\" feature gate")]
+    #[error(
+        "profiling signal support is at alpha level, gated under the \"service.profilesSupport\" feature gate"
+    )]
     Profiles,
 }
 

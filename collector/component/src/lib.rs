@@ -16,8 +16,8 @@ pub mod telemetry;
 
 pub use consumer::{Code, ConsumeError, Consumer};
 pub use factory::{
-    AnyConfig, BoxError, BuildInfo, Component, Config, Exporter, ExporterFactory, Extension, ExtensionFactory,
-    Meta, Outputs, Processor, ProcessorFactory, ReceiverFactory, Settings, Stability,
+    AnyConfig, BoxError, BuildInfo, Component, Config, Exporter, ExporterFactory, Extension,
+    ExtensionFactory, Meta, Outputs, Processor, ProcessorFactory, ReceiverFactory, Settings, Stability,
 };
 pub use host::{Host, Notice, Search, TaskSet};
 pub use id::{ComponentId, IdError, Kind, PipelineId};

@@ -70,13 +70,10 @@ pub struct ReceiverMetrics {
 impl ReceiverMetrics {
     /// `transport` is `grpc`, `http`, or empty for receivers without one.
     pub fn new(settings: &Settings, transport: &'static str) -> Self {
-        let attributes = vec![
-            KeyValue::new("receiver", settings.id.to_string()),
-            KeyValue::new("transport", transport),
-        ];
-        let counters = |prefix: &str, what: &str| {
-            ItemCounters::new(&settings.meter, prefix, what, attributes.clone())
-        };
+        let attributes =
+            vec![KeyValue::new("receiver", settings.id.to_string()), KeyValue::new("transport", transport)];
+        let counters =
+            |prefix: &str, what: &str| ItemCounters::new(&settings.meter, prefix, what, attributes.clone());
         Self {
             accepted: counters("receiver_accepted", "successfully pushed into the pipeline"),
             refused: counters("receiver_refused", "that could not be pushed into the pipeline"),
@@ -105,9 +102,8 @@ impl ScraperMetrics {
             KeyValue::new("receiver", settings.id.to_string()),
             KeyValue::new("scraper", scraper.to_owned()),
         ];
-        let counters = |prefix: &str, what: &str| {
-            ItemCounters::new(&settings.meter, prefix, what, attributes.clone())
-        };
+        let counters =
+            |prefix: &str, what: &str| ItemCounters::new(&settings.meter, prefix, what, attributes.clone());
         Self {
             scraped: counters("scraper_scraped", "successfully scraped"),
             errored: counters("scraper_errored", "that could not be scraped"),

@@ -183,7 +183,12 @@ fn unit(name: &str) -> Option<u64> {
 }
 
 /// The decimal digits after the point, as a part of `unit`: Go's arithmetic in floats, which is its rounding too.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Go's")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "Go's"
+)]
 fn fraction_of(digits: &str, unit: u64) -> u64 {
     let mut value: u64 = 0;
     let mut scale = 1.0_f64;
@@ -318,10 +323,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<std::ti
 ///
 /// # Errors
 /// Only those of the serializer.
-pub fn serialize<S: Serializer>(
-    duration: &std::time::Duration,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+pub fn serialize<S: Serializer>(duration: &std::time::Duration, serializer: S) -> Result<S::Ok, S::Error> {
     Duration(*duration).serialize(serializer)
 }
 

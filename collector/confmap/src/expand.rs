@@ -1,7 +1,7 @@
 //! `${…}` references: innermost first, whole values typed, embedded ones as text, `$$` for a dollar.
 
-use crate::node::{MAX_DEPTH, Node, NodeKind};
 use crate::location::{Location, Sources};
+use crate::node::{MAX_DEPTH, Node, NodeKind};
 use crate::problems::{DELIMITER, Problem, Problems};
 use crate::provider::{Environment, Retrieved, VariableState, parse_reference};
 use crate::resolve::{Warning, WarningKind};
@@ -110,7 +110,10 @@ impl<'e> Expander<'e> {
 
     fn text_node(&mut self, text: &str, node: &mut Node) -> Result<bool, Problem> {
         node.original = None;
-        match self.step(text, node.span.as_ref()).map_err(|problem| problem.with_location(node.span.clone()))? {
+        match self
+            .step(text, node.span.as_ref())
+            .map_err(|problem| problem.with_location(node.span.clone()))?
+        {
             Outcome::Unchanged => Ok(false),
             Outcome::Text(text) => {
                 node.kind = NodeKind::String(text);

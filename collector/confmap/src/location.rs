@@ -20,7 +20,8 @@ pub struct Location {
 /// The content of environment variables is never kept: it is where secrets come from.
 #[derive(Clone, Default)]
 pub struct Sources {
-    texts: BTreeMap<Arc<str>, Arc<str>>,
+    /// None where two texts came under one name, so that none can be shown.
+    texts: BTreeMap<Arc<str>, Option<Arc<str>>>,
 }
 
 impl Location {
@@ -43,14 +44,14 @@ impl fmt::Debug for Location {
 }
 
 impl Sources {
-    /// Keeps `text` under `name`; a later text of the same name replaces the earlier one.
+    /// Keeps `text` under `name`. When a different text has that name already, neither is shown any more.
     pub fn insert(&mut self, name: Arc<str>, text: impl Into<Arc<str>>) {
-        self.texts.insert(name, text.into());
+        self.add(name, Some(text.into()));
     }
 
     /// The text of the source called `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.texts.get(name).map(AsRef::as_ref)
+        self.texts.get(name)?.as_deref()
     }
 
     /// One line of a source, counted from 1, without its line break.
@@ -61,7 +62,14 @@ impl Sources {
     /// Adds every text of `other`.
     pub(crate) fn extend(&mut self, other: &Sources) {
         for (name, text) in &other.texts {
-            self.texts.insert(Arc::clone(name), Arc::clone(text));
+            self.add(Arc::clone(name), text.clone());
+        }
+    }
+
+    fn add(&mut self, name: Arc<str>, text: Option<Arc<str>>) {
+        let kept = self.texts.entry(name).or_insert_with(|| text.clone());
+        if *kept != text {
+            *kept = None;
         }
     }
 }

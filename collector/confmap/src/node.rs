@@ -1,8 +1,13 @@
 //! The untyped tree between YAML and the components' structs.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+use crate::decode::RAW;
 use crate::location::Location;
 use crate::problems::{DELIMITER, Problem};
 use crate::yaml;
@@ -11,7 +16,10 @@ use crate::yaml;
 pub const MAX_DEPTH: usize = 128;
 
 /// A value with the place it was written at.
-#[derive(Clone, Debug, Default)]
+///
+/// As a field of a configuration struct it takes whatever is written there, to be decoded later: for settings whose
+/// shape depends on one of their values. Its debug form hides secrets.
+#[derive(Clone, Default)]
 pub struct Node {
     /// The value.
     pub kind: NodeKind,
@@ -51,8 +59,8 @@ pub struct Key {
     pub span: Option<Location>,
 }
 
-/// A mapping, in the order it was written.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A mapping, in the order it was written. Its debug form hides secrets.
+#[derive(Clone, Default, PartialEq)]
 pub struct Map {
     entries: Vec<(Key, Node)>,
 }
@@ -131,6 +139,14 @@ impl Node {
         }
     }
 
+    /// Runs `visit`, during which [`Node::deserialize`] finds this node.
+    pub(crate) fn hand_over<R>(&self, visit: impl FnOnce() -> R) -> R {
+        HANDED_OVER.set(Some(self.clone()));
+        let result = visit();
+        HANDED_OVER.set(None);
+        result
+    }
+
     /// The deepest node on the way along `path` (`a::b[2]::c`), with how it was reached.
     pub(crate) fn nearest(&self, path: &str) -> Option<Location> {
         let mut node = self;
@@ -168,6 +184,44 @@ fn step<'n>(node: &'n Node, segment: &str) -> Option<(&'n Node, Option<Location>
         span = item.span.clone().or(span);
     }
     Some((node, span))
+}
+
+thread_local! {
+    /// A node on its way through serde, which has no type for it.
+    static HANDED_OVER: Cell<Option<Node>> = const { Cell::new(None) };
+}
+
+struct NodeVisitor;
+
+impl Visitor<'_> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value of this crate's own deserializer")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+        HANDED_OVER.take().ok_or_else(|| E::custom("only confmap::decode can decode into a confmap::Node"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    /// Keeps places and original texts; works under [`crate::decode`] only.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(RAW, NodeVisitor)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(crate::print::redacted_json(self).trim_end())
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Node::new(NodeKind::Map(self.clone())), f)
+    }
 }
 
 impl PartialEq for Node {

@@ -104,7 +104,11 @@ impl Uri {
             "yaml" => retrieved("yaml:".into(), self.rest.as_str().into(), None),
             "http" | "https" => Err(Problem::new(
                 "",
-                format!("the scheme {:?} is not available in this distribution (uri {:?})", self.scheme, self.text()),
+                format!(
+                    "the scheme {:?} is not available in this distribution (uri {:?})",
+                    self.scheme,
+                    self.text()
+                ),
             )
             .with_help(Some("download the file first and give its path".to_owned()))),
             _ => Err(self.unknown_scheme()),
@@ -112,8 +116,9 @@ impl Uri {
     }
 
     fn retrieve_file(&self, environment: &dyn Environment) -> Result<Retrieved, Problem> {
-        let unreadable =
-            |why: String| Problem::new("", format!("unable to read the file {}: open {}: {why}", self.text(), self.rest));
+        let unreadable = |why: String| {
+            Problem::new("", format!("unable to read the file {}: open {}: {why}", self.text(), self.rest))
+        };
         let content =
             environment.read_file(Path::new(&self.rest)).map_err(|error| unreadable(system_words(&error)))?;
         let text = String::from_utf8(content).map_err(|error| {
@@ -130,7 +135,9 @@ impl Uri {
         if !is_variable_name(name) {
             return Err(Problem::new(
                 "",
-                format!("environment variable {name:?} has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$"),
+                format!(
+                    "environment variable {name:?} has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$"
+                ),
             ));
         }
         let (value, state) = match (environment.variable(name), default) {
@@ -164,7 +171,8 @@ pub(crate) fn parse_reference(text: &str) -> Result<Uri, Problem> {
     let uri = Uri::parse(text).ok_or_else(|| match default_hint(text) {
         Some(help) => {
             let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
-            Problem::new("", format!("scheme {scheme:?} is not supported for uri {text:?}")).with_help(Some(help))
+            Problem::new("", format!("scheme {scheme:?} is not supported for uri {text:?}"))
+                .with_help(Some(help))
         }
         None => Problem::new("", format!("invalid uri: {text:?}")),
     })?;
@@ -249,7 +257,11 @@ mod tests {
             ("1:2", Err("invalid uri: \"1:2\"".to_owned())),
         ] {
             let found = parse_reference(input);
-            assert_eq!(found.map(|uri| uri.text()).map_err(|problem| problem.to_string()), expected, "{input}");
+            assert_eq!(
+                found.map(|uri| uri.text()).map_err(|problem| problem.to_string()),
+                expected,
+                "{input}"
+            );
         }
     }
 }

@@ -17,8 +17,22 @@ const SECRET_WORDS: [&str; 12] = [
 ];
 /// Ends of a key's name that mean something about a secret, not the secret.
 const HARMLESS_ENDS: [&str; 16] = [
-    "_file", "_path", "_dir", "_url", "_uri", "_endpoint", "_name", "_type", "_arn", "_ttl", "_interval", "_timeout",
-    "_expiration", "_duration", "_format", "_mode",
+    "_file",
+    "_path",
+    "_dir",
+    "_url",
+    "_uri",
+    "_endpoint",
+    "_name",
+    "_type",
+    "_arn",
+    "_ttl",
+    "_interval",
+    "_timeout",
+    "_expiration",
+    "_duration",
+    "_format",
+    "_mode",
 ];
 
 /// Whether the value of `key` is a secret.

@@ -43,7 +43,8 @@ fn render(problem: &Problem, sources: &Sources) -> String {
 
 /// The bytes of the word at `place`.
 fn token(line: &str, place: &Location) -> std::ops::Range<usize> {
-    let start = line.char_indices().nth(place.column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
+    let start =
+        line.char_indices().nth(place.column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
     let rest = line.get(start..).unwrap_or_default();
     let end = rest.find([' ', ',', ':', '}', ']', '#']).filter(|end| *end > 0).unwrap_or(rest.len());
     start..start + end

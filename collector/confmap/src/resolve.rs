@@ -7,6 +7,7 @@ use crate::expand::Expander;
 use crate::location::{Location, Sources};
 use crate::merge;
 use crate::node::{Map, Node, NodeKind};
+use crate::print::Redaction;
 use crate::problems::{Problem, Problems};
 use crate::provider::{Environment, Retrieved, Uri, VariableState};
 use crate::yaml;
@@ -206,10 +207,7 @@ impl Conf {
 impl fmt::Debug for Conf {
     /// The redacted tree.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_json(crate::Redaction::Redacted) {
-            Ok(json) => f.write_str(&json),
-            Err(_) => f.write_str("Conf"),
-        }
+        f.write_str(&self.to_json(Redaction::Redacted))
     }
 }
 

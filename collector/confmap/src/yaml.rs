@@ -64,9 +64,10 @@ fn gate(text: &str) -> Result<(), YamlError> {
     if let Some(start) = message.find(&own_place) {
         message.replace_range(start..start + own_place.len(), "");
     }
-    let indented_by_tab = text.lines().nth(line.saturating_sub(1)).is_some_and(|line| {
-        line.chars().take_while(|c| c.is_whitespace() || *c == '-').any(|c| c == '\t')
-    });
+    let indented_by_tab = text
+        .lines()
+        .nth(line.saturating_sub(1))
+        .is_some_and(|line| line.chars().take_while(|c| c.is_whitespace() || *c == '-').any(|c| c == '\t'));
     let help = indented_by_tab.then(|| "YAML does not allow tabs for indentation: use spaces".to_owned());
     Err(YamlError { message, help, line, column, reject: false })
 }
@@ -221,7 +222,9 @@ impl Composer<'_> {
 impl Frame {
     fn split_levels(&self) -> usize {
         match self {
-            Self::Map { map: OpenMap { pending: Some(Pending::Key(key)), .. }, .. } => split_levels(&key.name),
+            Self::Map { map: OpenMap { pending: Some(Pending::Key(key)), .. }, .. } => {
+                split_levels(&key.name)
+            }
             _ => 0,
         }
     }
@@ -328,7 +331,10 @@ fn scalar_kind(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Marker) ->
         _ => ScalarTag::Str,
     };
     scalar::resolve_tagged(text, known).map_err(|found| {
-        YamlError::at(at, format!("cannot decode {found} `{text}` as a !!{}", name.as_deref().unwrap_or("str")))
+        YamlError::at(
+            at,
+            format!("cannot decode {found} `{text}` as a !!{}", name.as_deref().unwrap_or("str")),
+        )
     })
 }
 

@@ -1,10 +1,13 @@
 //! Typed decoding: strictness, null, unknown keys, shared blocks, all problems at once.
 
-use std::collections::{BTreeMap, HashMap};
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test helpers")]
 
-use confmap::{Duration, Headers, Optional, Problems, Secret, from_yaml};
+use std::collections::BTreeMap;
+
+use confmap::{ByteSize, Duration, Headers, Node, Problems, Secret, from_yaml};
+use proptest::prelude::*;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
@@ -23,6 +26,7 @@ struct Scalars {
     nested: Nested,
     maybe: Option<String>,
     kind: Kind,
+    level: Level,
     secret: Secret,
     headers: Headers,
 }
@@ -44,6 +48,13 @@ enum Kind {
     Plain,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Basic,
+    Detailed,
+}
+
 impl Default for Scalars {
     fn default() -> Self {
         Self {
@@ -60,6 +71,7 @@ impl Default for Scalars {
             nested: Nested { endpoint: "parent".into(), size: 7 },
             maybe: None,
             kind: Kind::Gzip,
+            level: Level::Detailed,
             secret: Secret::default(),
             headers: Headers::default(),
         }
@@ -112,8 +124,55 @@ fn values() {
     check("plain: 250ms", |s| s.plain = std::time::Duration::from_millis(250));
     check("nested: {size: 3}", |s| s.nested = Nested { size: 3, ..Nested::default() });
     check("kind: zstd", |s| s.kind = Kind::Zstd);
+    check("level: basic", |s| s.level = Level::Basic);
     check("maybe: a", |s| s.maybe = Some("a".into()));
     check("secret: hunter2", |s| s.secret = Secret::new("hunter2"));
+}
+
+#[test]
+fn byte_sizes() {
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Config {
+        size: ByteSize,
+    }
+    for (yaml, expected) in [
+        ("size: 5", 5),
+        ("size: 1.5", 1),
+        ("size: '7'", 7),
+        ("size: 1kb", 1000),
+        ("size: 1 KiB", 1024),
+        ("size: 1.5MiB", 1_572_864),
+        ("size: 2.gb", 2_000_000_000),
+        ("size:", 0),
+    ] {
+        assert_eq!(from_yaml::<Config>(yaml).unwrap().size.bytes(), expected, "{yaml}");
+    }
+    for size in ["1k", "1B", "-1", "kb", "1kbb", "''", "1e3kb", "9999999999pib"] {
+        let found = messages::<Config>(&format!("size: {size}"));
+        let size = size.trim_matches('\'');
+        assert!(found[0].ends_with(&format!("size: invalid byte size '{size}'")), "{found:?}");
+    }
+}
+
+#[test]
+fn settings_can_be_decoded_later() {
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Config {
+        operators: Vec<Node>,
+        any: Node,
+    }
+    let config: Config =
+        from_yaml("operators:\n- type: a\n  endpoint: x\n- {endpiont: y, size: 1}\nany:").unwrap();
+    assert!(config.any.is_null());
+    assert_eq!(config.operators[0].get("type").unwrap().as_str(), Some("a"));
+    let problems = confmap::decode::<Nested>(Some(&config.operators[1]), "operators[1]").unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "yaml:4:4: operators[1]: has invalid keys: endpiont (did you mean `endpoint`?)"
+    );
+    assert!(serde_json::from_str::<Node>("5").is_err());
 }
 
 #[test]
@@ -126,6 +185,7 @@ fn null() {
     check("timeout:", |s| s.timeout = Duration::ZERO);
     check("plain:", |s| s.plain = std::time::Duration::ZERO);
     check("kind:", |s| s.kind = Kind::Plain);
+    check("level:", |_| {});
     check("maybe:", |_| {});
     check("list:", |_| {});
     check("numbers:", |_| {});
@@ -220,7 +280,9 @@ fn a_container_is_not_blamed_for_what_failed_below_it() {
         range: [u8; 2],
     }
     assert_eq!(
-        messages::<Config>("pairs:\n- {key: 1, range: [1, 2]}\n- {key: a, range: [x, 2]}\n- {range: [1, 2]}\n"),
+        messages::<Config>(
+            "pairs:\n- {key: 1, range: [1, 2]}\n- {key: a, range: [x, 2]}\n- {range: [1, 2]}\n"
+        ),
         [
             "yaml:2:9: pairs[0]::key: expected type 'string', got unconvertible type 'int'",
             "yaml:3:20: pairs[1]::range[0]: expected type 'uint8', got unconvertible type 'string'",
@@ -229,263 +291,41 @@ fn a_container_is_not_blamed_for_what_failed_below_it() {
     );
 }
 
-// Shared blocks.
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, from = "(Own, Session, Tls)")]
-struct Exporter {
-    own: Own,
-    session: Session,
-    tls: Tls,
-}
-
-impl Default for Exporter {
-    fn default() -> Self {
-        (Own::default(), Session::default(), Tls::default()).into()
-    }
-}
-
-impl From<(Own, Session, Tls)> for Exporter {
-    fn from((own, session, tls): (Own, Session, Tls)) -> Self {
-        Self { own, session, tls }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-struct Own {
-    namespace: String,
-    dimensions: Vec<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(from = "(Region, Retries)")]
-struct Session {
-    region: Region,
-    retries: Retries,
-}
-
-impl From<(Region, Retries)> for Session {
-    fn from((region, retries): (Region, Retries)) -> Self {
-        Self { region, retries }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-struct Region {
-    region: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default)]
-struct Retries {
-    max_retries: u32,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { max_retries: 2 }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default)]
-struct Tls {
-    insecure: bool,
-    ciphers: Vec<String>,
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self { insecure: false, ciphers: vec!["default".into()] }
-    }
-}
-
 #[test]
-fn shared_blocks_read_one_mapping() {
-    let exporter: Exporter =
-        from_yaml("{namespace: n, region: r, max_retries: 5, insecure: true, ciphers: , dimensions: a}").unwrap();
-    let mut expected = Exporter::default();
-    expected.own = Own { namespace: "n".into(), dimensions: vec!["a".into()] };
-    expected.session = Session { region: Region { region: "r".into() }, retries: Retries { max_retries: 5 } };
-    expected.tls.insecure = true;
-    assert_eq!(exporter, expected);
-    assert_eq!(from_yaml::<Exporter>("").unwrap(), Exporter::default());
-    assert_eq!(from_yaml::<HashMap<String, Exporter>>("a:").unwrap()["a"], Exporter::default());
-}
-
-#[test]
-fn shared_blocks_report_every_problem() {
-    assert_eq!(
-        messages::<Exporter>("namespace: 1\nmax_retires: 3\ninsecure: 1\nmax_retries: -1\nzzz: 1\nregion: [a]\n"),
-        [
-            "yaml:1:12: expected type 'string', got unconvertible type 'int'",
-            "yaml:2:1: has invalid keys: max_retires (did you mean `max_retries`?)",
-            "yaml:3:11: expected type 'bool', got unconvertible type 'int'",
-            "yaml:4:14: cannot parse value as 'uint32': -1 overflows uint",
-            "yaml:5:1: has invalid keys: zzz",
-            "yaml:6:9: expected type 'string', got unconvertible type '[]interface {}'",
-        ]
-        .map(|line| {
-            let key = match line.split(' ').next().unwrap() {
-                "yaml:1:12:" => "namespace: ",
-                "yaml:3:11:" => "insecure: ",
-                "yaml:4:14:" => "max_retries: ",
-                "yaml:6:9:" => "region: ",
-                _ => "",
-            };
-            let (place, message) = line.split_once(' ').unwrap();
-            format!("{place} {key}{message}")
-        })
-    );
-}
-
-#[test]
-fn only_structs_can_share() {
-    #[derive(Debug, Default, Deserialize)]
-    #[expect(dead_code)]
-    struct Shared(Own, HashMap<String, String>);
-    assert_eq!(
-        messages::<Shared>("a: b"),
-        ["yaml:1:1: only structs with named fields can share one mapping"]
-    );
-}
-
-// Optional sections.
-
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(default)]
-struct Sections {
-    queue: Optional<Queue>,
-    retry: Optional<Retry>,
-    tls: Option<Optional<Tls>>,
-    shared: Optional<Exporter>,
-    #[serde(deserialize_with = "grpc")]
-    grpc: Optional<Nested>,
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(default)]
-struct Queue {
-    size: u32,
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(default)]
-struct Retry {
-    enabled: bool,
-    limit: u32,
-}
-
-impl Default for Sections {
-    fn default() -> Self {
-        Self {
-            queue: Optional::some(Queue::default()),
-            retry: Optional::none(),
-            tls: None,
-            shared: Optional::none(),
-            grpc: Optional::none(),
-        }
-    }
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self { size: 1000 }
-    }
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { enabled: true, limit: 3 }
-    }
-}
-
-fn grpc<'de, D: Deserializer<'de>>(section: D) -> Result<Optional<Nested>, D::Error> {
-    confmap::over(section, &["endpoint: localhost:4317", "size: 9"])
-}
-
-#[test]
-fn optional_sections() {
-    let queue = |yaml| from_yaml::<Sections>(yaml).unwrap().queue.into_option();
-    assert_eq!(queue(""), Some(Queue { size: 1000 }));
-    assert_eq!(queue("queue:"), Some(Queue { size: 1000 }));
-    assert_eq!(queue("queue: {}"), Some(Queue { size: 1000 }));
-    assert_eq!(queue("queue: {size: 5}"), Some(Queue { size: 5 }));
-    assert_eq!(queue("queue: {enabled: true, size: 5}"), Some(Queue { size: 5 }));
-    assert_eq!(queue("queue: {enabled: false, size: 5}"), None);
-
-    let retry = |yaml| from_yaml::<Sections>(yaml).unwrap().retry.into_option();
-    assert_eq!(retry(""), None);
-    assert_eq!(retry("retry:"), Some(Retry { enabled: true, limit: 3 }));
-    assert_eq!(retry("retry: {enabled: false}"), Some(Retry { enabled: false, limit: 3 }));
-
-    let tls = |yaml| from_yaml::<Sections>(yaml).unwrap().tls.and_then(Optional::into_option);
-    assert_eq!(tls("tls:"), None);
-    assert_eq!(tls("tls: {}"), Some(Tls::default()));
-    assert_eq!(tls("tls: {enabled: false}"), None);
-
-    let shared = |yaml| from_yaml::<Sections>(yaml).unwrap().shared.into_option();
-    assert_eq!(shared("shared:"), Some(Exporter::default()));
-    assert_eq!(shared("shared: {enabled: false, region: x}"), None);
-    assert_eq!(shared("shared: {region: x}").unwrap().session.region.region, "x");
-
-    let grpc = |yaml| from_yaml::<Sections>(yaml).unwrap().grpc.into_option();
-    let nested = |endpoint: &str, size| Some(Nested { endpoint: endpoint.into(), size });
-    assert_eq!(grpc(""), None);
-    assert_eq!(grpc("grpc:"), nested("localhost:4317", 9));
-    assert_eq!(grpc("grpc: {size: 3}"), nested("localhost:4317", 3));
-    assert_eq!(grpc("grpc: {endpoint: }"), nested("", 9));
-    assert_eq!(grpc("grpc: {enabled: false}"), None);
-}
-
-#[test]
-fn optional_section_problems() {
-    assert_eq!(
-        messages::<Sections>("queue: {enabled: 'no', sizes: 1}\nretry: {enabled: 1}\nshared: {enabled: 5, regoin: x}"),
-        [
-            "yaml:1:18: queue::enabled: unexpected type string for 'enabled': value expected 'true' or 'false'",
-            "yaml:1:24: queue: has invalid keys: sizes (did you mean `size`?)",
-            "yaml:2:18: retry::enabled: expected type 'bool', got unconvertible type 'int'",
-            "yaml:3:19: shared::enabled: unexpected type int for 'enabled': value expected 'true' or 'false'",
-            "yaml:3:22: shared: has invalid keys: regoin (did you mean `region`?)",
-        ]
-    );
-    assert_eq!(
-        messages::<Sections>("grpc:\n  enpoint: x\n  size: a\n"),
-        [
-            "yaml:2:3: grpc: has invalid keys: enpoint (did you mean `endpoint`?)",
-            "yaml:3:9: grpc::size: expected type 'uint8', got unconvertible type 'string'",
-        ]
-    );
-}
-
-#[test]
-fn defaults_of_the_place_work_for_shared_blocks() {
+fn enums_with_content() {
     #[derive(Debug, Default, PartialEq, Deserialize)]
-    #[serde(from = "(Own, LongRetries)")]
-    struct Client {
-        retries: u32,
+    #[serde(default)]
+    struct Config {
+        auth: Auth,
     }
-    #[derive(Debug, Default)]
-    struct LongRetries(Retries);
-    impl<'de> Deserialize<'de> for LongRetries {
-        fn deserialize<D: Deserializer<'de>>(member: D) -> Result<Self, D::Error> {
-            confmap::over(member, &["max_retries: 9"]).map(Self)
-        }
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Auth {
+        #[default]
+        None,
+        Basic(Nested),
+        Limit(u8),
     }
-    impl From<(Own, LongRetries)> for Client {
-        fn from((_, LongRetries(retries)): (Own, LongRetries)) -> Self {
-            Self { retries: retries.max_retries }
-        }
+    let auth = |yaml| from_yaml::<Config>(yaml).unwrap().auth;
+    assert_eq!(auth("auth: none"), Auth::None);
+    assert_eq!(auth("auth: {none: }"), Auth::None);
+    assert_eq!(auth("auth: {basic: {size: 3}}"), Auth::Basic(Nested { size: 3, ..Nested::default() }));
+    assert_eq!(auth("auth: {limit: 5}"), Auth::Limit(5));
+    for (yaml, expected) in [
+        ("auth: {basic: {sise: 3}}", "auth::basic: has invalid keys: sise (did you mean `size`?)"),
+        (
+            "auth: {basic: {size: a}}",
+            "auth::basic::size: expected type 'uint8', got unconvertible type 'string'",
+        ),
+        ("auth: {limit: a}", "auth: expected type 'uint8', got unconvertible type 'string'"),
+        ("auth: {none: 5}", "auth: value \"none\" has no settings"),
+        ("auth: {a: 1, b: 2}", "auth: expected a map with exactly one key"),
+        ("auth: 5", "auth: expected type 'string', got unconvertible type 'int'"),
+    ] {
+        let found = messages::<Config>(yaml);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with(expected), "{found:?}");
     }
-    assert_eq!(from_yaml::<Client>("namespace: x").unwrap(), Client { retries: 9 });
-    assert_eq!(from_yaml::<Client>("max_retries: 4").unwrap(), Client { retries: 4 });
-    assert_eq!(
-        messages::<Client>("max_retry: 4"),
-        ["yaml:1:1: has invalid keys: max_retry (did you mean `max_retries`?)"]
-    );
 }
 
 // Secrets.
@@ -514,4 +354,44 @@ fn secrets_are_never_shown() {
     assert_eq!(serde_json::to_string(&secret).unwrap(), "\"[REDACTED]\"");
     let problems: Problems = from_yaml::<Scalars>("secret: [hunter2]\nheaders: hunter2").unwrap_err();
     assert!(!problems.to_string().contains("hunter2"), "{problems}");
+}
+
+const KEYS: [&str; 10] =
+    ["text", "flag", "small", "list", "numbers", "map", "timeout", "nested", "kind", "unknown"];
+const VALUES: [&str; 16] = [
+    "",
+    "a",
+    "'5'",
+    "5",
+    "-1",
+    "1e300",
+    ".nan",
+    "true",
+    "5s",
+    "[a, 1, ~]",
+    "[]",
+    "{}",
+    "{a: 1}",
+    "{size: x}",
+    "{endpoint: , size: 300}",
+    "[{name: a}]",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_value_is_accepted_or_reported_once(
+        chosen in prop::collection::btree_map(0..KEYS.len(), 0..VALUES.len(), 0..8),
+    ) {
+        let yaml: String = chosen.iter().map(|(key, value)| format!("{}: {}\n", KEYS[*key], VALUES[*value])).collect();
+        if let Err(problems) = from_yaml::<Scalars>(&yaml) {
+            let mut found: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            prop_assert!(problems.iter().all(|problem| problem.location.is_some()), "{yaml}{found:?}");
+            let all = found.len();
+            found.sort();
+            found.dedup();
+            prop_assert_eq!(found.len(), all, "{}", yaml);
+        }
+    }
 }

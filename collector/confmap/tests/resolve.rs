@@ -1,5 +1,7 @@
 //! Sources, merge, expansion and printing, from flags to the resolved tree.
 
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -119,7 +121,10 @@ fn expansion_failures() {
         ("${X:-d}", "scheme \"X\" is not supported for uri \"X:-d\""),
         ("${foo:bar}", "scheme \"foo\" is not supported for uri \"foo:bar\""),
         ("${}", "environment variable \"\" has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$"),
-        ("${env:1x}", "environment variable \"1x\" has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$"),
+        (
+            "${env:1x}",
+            "environment variable \"1x\" has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$",
+        ),
         ("${env:$A}", "the uri \"env:$A\" contains unsupported characters ('$')"),
         ("${SELF}", "too many recursive expansions"),
         ("x${SELF}", "too many recursive expansions"),
@@ -166,12 +171,19 @@ fn typing_of_expanded_values() {
         assert_eq!(typed::<String>(content), Ok(content.to_owned()));
     }
     assert_eq!(typed("0123"), Ok(83_i64));
-    assert!(typed::<i64>("\"0123\"").unwrap_err().contains("expected type 'int64', got unconvertible type 'string'"));
+    assert!(
+        typed::<i64>("\"0123\"")
+            .unwrap_err()
+            .contains("expected type 'int64', got unconvertible type 'string'")
+    );
     assert!(typed::<i64>("true").is_err());
     assert_eq!(typed("1"), Ok(1_i64));
     assert_eq!(typed(""), Ok(0_i64));
     assert_eq!(typed("true"), Ok(true));
     assert_eq!(typed(""), Ok(false));
+    assert_eq!(typed("#x"), Ok(Some("#x".to_owned())));
+    assert_eq!(typed("#x"), Ok(Some(0_i64)));
+    assert_eq!(typed::<Option<String>>(""), Ok(None));
     for content in ["t", "yes", "on", "1", "0123", "[a, b]", "a,b", "{k: v}"] {
         assert!(typed::<bool>(content).is_err(), "{content}");
     }
@@ -199,7 +211,8 @@ fn resolve(resolver: Resolver, world: &World) -> Conf {
 
 #[test]
 fn structures_are_expanded_in_place() {
-    let conf = resolve(Resolver::default().config("yaml:a: {m: '${file:/m}', l: ['${A}', '${B}']}"), &world());
+    let conf =
+        resolve(Resolver::default().config("yaml:a: {m: '${file:/m}', l: ['${A}', '${B}']}"), &world());
     assert_eq!(conf.root(), &Node::from_yaml("", "a: {m: {k: v, n: bee}, l: [ay, bee]}").unwrap());
     // Keys and comments are left alone.
     let conf = resolve(Resolver::default().config("yaml:${A}: 1 # ${X:-d}"), &world());
@@ -234,7 +247,10 @@ z: {y: }
 ";
     assert_eq!(conf.root(), &Node::from_yaml("", expected).unwrap());
     assert_eq!(conf.locate("exporters::nop").unwrap().to_string(), "a.yaml:1:43");
-    assert_eq!(conf.locate("exporters::otlp::endpoint").unwrap().source.as_ref(), "--set exporters.otlp.endpoint");
+    assert_eq!(
+        conf.locate("exporters::otlp::endpoint").unwrap().source.as_ref(),
+        "--set exporters.otlp.endpoint"
+    );
     assert_eq!(conf.locate("list[0]").unwrap().to_string(), "b.yaml:2:8");
 }
 
@@ -258,7 +274,10 @@ fn sources_that_cannot_be_used() {
         ("list.yaml", vec!["retrieved value (type=[]interface {}) cannot be used as a Conf"]),
         ("text.yaml", vec!["retrieved value (type=string)", as_conf]),
         ("open.yaml", vec!["open.yaml:2:2: ", yaml_words]),
-        ("none.yaml", vec!["unable to read the file file:none.yaml: open none.yaml: no such file or directory"]),
+        (
+            "none.yaml",
+            vec!["unable to read the file file:none.yaml: open none.yaml: no such file or directory"],
+        ),
         ("a.yaml,b.yaml", vec!["unable to read the file file:a.yaml,b.yaml"]),
         ("foo:bar", vec!["unsupported scheme on URI \"foo:bar\""]),
     ] {
@@ -272,6 +291,14 @@ fn sources_that_cannot_be_used() {
     assert!(problems.to_string().contains("invalid argument \"foo\" for \"--set\" flag: missing equal sign"));
     let problems = Resolver::default().resolve(&world).unwrap_err();
     assert_eq!(problems.to_string(), "at least one config flag must be provided");
+}
+
+#[test]
+fn the_real_environment() {
+    assert!(confmap::System.read_file(Path::new("Cargo.toml")).unwrap().starts_with(b"[package]"));
+    assert_eq!(confmap::System.read_file(Path::new("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert!(confmap::System.variable("CARGO_MANIFEST_DIR").is_some());
+    assert_eq!(confmap::System.variable("CONFMAP_IS_NOT_SET"), None);
 }
 
 #[test]
@@ -290,7 +317,10 @@ fn yaml_features() {
     for (input, expected) in [
         ("a: &x {b: 1, c: 2}\nd: *x", "{a: {b: 1, c: 2}, d: {b: 1, c: 2}}"),
         ("a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}", "{a: {b: 1, c: 2}, d: {c: 3, b: 1}}"),
-        ("a: &x {b: 1}\ne: &y {b: 2, f: 3}\nd: {<<: [*x, *y]}", "{a: {b: 1}, e: {b: 2, f: 3}, d: {b: 1, f: 3}}"),
+        (
+            "a: &x {b: 1}\ne: &y {b: 2, f: 3}\nd: {<<: [*x, *y]}",
+            "{a: {b: 1}, e: {b: 2, f: 3}, d: {b: 1, f: 3}}",
+        ),
         ("a: '<<'", "a: <<"),
         ("1: a\ntrue: b", "{'1': a, 'true': b}"),
         ("a: 1\n---\nb: [", "a: 1"),
@@ -313,7 +343,8 @@ fn aliases_and_nesting_are_bounded() {
     }
     let deep = "[".repeat(100) + &"]".repeat(100);
     let deeper = "[".repeat(129) + &"]".repeat(129);
-    let by_alias = format!("a: &a {deep}\nb: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[*a]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n");
+    let by_alias =
+        format!("a: &a {deep}\nb: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[*a]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n");
     let by_key = format!("{}: 1", "a::".repeat(200));
     let nested_keys = format!("{}x{}", "{a::b::c::d: ".repeat(60), "}".repeat(60));
     let itself = "a: &a [*a]";
@@ -342,7 +373,7 @@ fn printing_hides_secrets() {
         ),
         &World::default(),
     );
-    let json = conf.to_json(Redaction::Redacted).unwrap();
+    let json = conf.to_json(Redaction::Redacted);
     for secret in ["s1", "s3", "s4", "s5", "s6", ":p@", "\"b\": 2"] {
         assert!(!json.contains(secret), "{json} contains {secret}");
     }
@@ -350,7 +381,7 @@ fn printing_hides_secrets() {
         assert!(json.contains(shown), "{json} does not contain {shown}");
     }
     assert!(!format!("{conf:?}").contains("s3"));
-    let yaml = conf.to_yaml(Redaction::Unredacted).unwrap();
+    let yaml = conf.to_yaml(Redaction::Unredacted);
     assert_eq!(&Node::from_yaml("", &yaml).unwrap(), conf.root());
 }
 
@@ -366,18 +397,23 @@ fn tree() -> impl Strategy<Value = NodeKind> {
     leaf.prop_recursive(4, 40, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone().prop_map(Node::new), 0..5).prop_map(NodeKind::Seq),
-            prop::collection::btree_map("[a-z<0-9~./ -]{1,6}", inner.prop_map(Node::new), 0..5).prop_map(|entries| {
-                let mut map = confmap::Map::default();
-                for (key, value) in entries {
-                    map.insert(key.as_str(), value);
+            prop::collection::btree_map("[a-z<0-9~./ -]{1,6}", inner.prop_map(Node::new), 0..5).prop_map(
+                |entries| {
+                    let mut map = confmap::Map::default();
+                    for (key, value) in entries {
+                        map.insert(key.as_str(), value);
+                    }
+                    NodeKind::Map(map)
                 }
-                NodeKind::Map(map)
-            }),
+            ),
         ]
     })
 }
 
 proptest! {
+    // A failing case is printed in full; no file beside the tests.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn composing_never_panics(text in "\\PC{0,60}|[-a-c:&*!<>{}\\[\\],#|?'\" \\n\\t0-9]{0,60}") {
         let _ = Node::from_yaml("", &text);
@@ -392,8 +428,16 @@ proptest! {
 
     #[test]
     fn any_source_is_answered(text in "\\PC{0,40}|[a-c${}:&*<\\[\\], \\n-]{0,40}") {
-        let _ = Resolver::default().config(format!("yaml:{text}")).set(text.clone()).resolve(&World::default());
-        let _ = Resolver::default().config(text).resolve(&World::default());
+        let world = World::default().file("f", &text);
+        for resolver in [
+            Resolver::default().config(format!("yaml:{text}")).set(text.clone()),
+            Resolver::default().config("f"),
+            Resolver::default().config(text.clone()),
+        ] {
+            if let Err(problems) = resolver.resolve(&world) {
+                prop_assert!(!problems.render_snippets(problems.sources()).is_empty());
+            }
+        }
     }
 
     #[test]
@@ -401,7 +445,7 @@ proptest! {
         let mut map = confmap::Map::default();
         map.insert("root", Node::new(kind));
         let conf = Conf::from_node(Node::new(NodeKind::Map(map)));
-        let yaml = conf.to_yaml(Redaction::Unredacted).unwrap();
+        let yaml = conf.to_yaml(Redaction::Unredacted);
         let read = Node::from_yaml("", &yaml);
         prop_assert_eq!(read.as_ref(), Ok(conf.root()), "{}", yaml);
     }

@@ -113,8 +113,11 @@ fn first_line(error: &clap::Error) -> String {
 }
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let duration: confmap::GoDuration = text.parse().map_err(|error: confmap::DurationError| error.to_string())?;
-    u64::try_from(duration.0).map(std::time::Duration::from_nanos).map_err(|_| "must not be negative".to_owned())
+    let duration: confmap::GoDuration =
+        text.parse().map_err(|error: confmap::DurationError| error.to_string())?;
+    u64::try_from(duration.0)
+        .map(std::time::Duration::from_nanos)
+        .map_err(|_| "must not be negative".to_owned())
 }
 
 /// Writes to standard output: the product of a subcommand.

@@ -50,7 +50,10 @@ pub(crate) const GATES: [Gate; 21] = [
     beta("logs.jsonParserArray", "the json_array_parser operator"),
     alpha("pdata.useProtoPooling", "reuse of decoded messages"),
     alpha("pkg.exporterhelper.queueBatchEnabled", "batching in the sending queue by default"),
-    alpha("receiver.awscontainerinsightreceiver.useNewTypeName", "the type awscontainerinsight; always accepted here"),
+    alpha(
+        "receiver.awscontainerinsightreceiver.useNewTypeName",
+        "the type awscontainerinsight; always accepted here",
+    ),
     alpha("receiverhelper.newReceiverMetrics", "receiver_failed and receiver_requests"),
     alpha("service.AllowNoPipelines", "a service without pipelines"),
     alpha("service.partialReload", "restart only what a reload changed"),

@@ -146,7 +146,9 @@ impl Collector<'_> {
                             return Some(configured);
                         }
                         Err(error) => {
-                            tracing::error!("Config not updated, the service goes on with the old one: {error:#}");
+                            tracing::error!(
+                                "Config not updated, the service goes on with the old one: {error:#}"
+                            );
                         }
                     }
                 }

@@ -177,7 +177,7 @@ pub(crate) async fn send_and_finish(
     let mut dropped = false;
     for ticket in tickets {
         dropped |= !ticket.is_awaited();
-        ticket.finish(result.as_ref().map(|()| ()).map_err(|failure| &failure.error));
+        ticket.finish(result.as_ref().copied().map_err(|failure| &failure.error));
     }
     if let (Err(Failure { error, lost }), true) = (&result, dropped) {
         tracing::error!(%error, dropped_items = lost, "Exporting failed. Dropping data.");

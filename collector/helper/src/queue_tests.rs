@@ -93,7 +93,8 @@ async fn run_step(queue: &Arc<Queue>, model: &mut Model, out: &mut Out, step: St
         }
         Step::Finish(i, ok) if !out.is_empty() => {
             let (number, ticket) = out.swap_remove(i % out.len());
-            ticket.finish(if ok { Ok(()) } else { Err(&ConsumeError::permanent("no")) });
+            let error = ConsumeError::permanent("no");
+            ticket.finish(if ok { Ok(()) } else { Err(&error) });
             model.close_ticket(number);
         }
         Step::Drop(i) if !out.is_empty() => {

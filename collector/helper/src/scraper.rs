@@ -1,8 +1,8 @@
 //! The loop of receivers that collect at an interval.
 
-use std::ops::AsyncFnMut;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,13 @@ pub struct Tick {
     pub skipped: u64,
 }
 
+/// What collects.
+#[async_trait]
+pub trait Scrape: Send {
+    /// Collects once. The future is dropped when the loop is stopped.
+    async fn scrape(&mut self, tick: Tick);
+}
+
 impl Schedule {
     /// Collections every `interval`, the first one when `initial_delay` has passed.
     pub fn every(interval: Duration, initial_delay: Duration) -> Self {
@@ -46,7 +53,7 @@ impl Schedule {
 ///
 /// Collections never overlap. One that takes longer than the interval lets the due times that it missed pass; they
 /// are told to the next one. An interval of zero never collects.
-pub async fn run(schedule: Schedule, stop: CancellationToken, mut scrape: impl AsyncFnMut(Tick)) {
+pub async fn run(schedule: Schedule, stop: CancellationToken, scraper: &mut (impl Scrape + ?Sized)) {
     if schedule.interval.is_zero() {
         return stop.cancelled().await;
     }
@@ -62,7 +69,7 @@ pub async fn run(schedule: Schedule, stop: CancellationToken, mut scrape: impl A
             let due = interval.tick().await;
             let skipped = previous.map_or(0, |previous| skipped(previous, due, schedule.interval));
             previous = Some(due);
-            scrape(Tick { due, skipped }).await;
+            scraper.scrape(Tick { due, skipped }).await;
         }
     };
     stop.run_until_cancelled(collect).await;

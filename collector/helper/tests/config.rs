@@ -1,4 +1,5 @@
 //! What users may write, and what they are told.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure is a failed test")]
 
 use component::Config;
 use confmap::{Optional, Problems};

@@ -29,7 +29,10 @@ async fn the_node_object_tells_which_instance_it_is() {
     assert_eq!(identity, expected);
 
     let [request] = server.requests().try_into().unwrap();
-    assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/api/v1/nodes/ip-10-0-1-20.ec2.internal"));
+    assert_eq!(
+        (request.method.as_str(), request.path.as_str()),
+        ("GET", "/api/v1/nodes/ip-10-0-1-20.ec2.internal")
+    );
     assert_eq!(request.header("authorization"), Some("Bearer token"));
 }
 

@@ -1,1 +1,43 @@
 //! gRPC and HTTP servers and clients, TLS and capped (de)compression.
+//!
+//! | | |
+//! |---|---|
+//! | configure | the blocks [`GrpcServerConfig`], [`HttpServerConfig`], [`GrpcClientConfig`], [`HttpClientConfig`], [`TlsServerConfig`], [`TlsClientConfig`] |
+//! | listen | [`Listener::bind`], then [`Server::start`] with a [`GrpcService`] or an [`HttpService`] |
+//! | send | [`GrpcClient`], [`HttpClient`] |
+//! | compress | [`Encoding`] |
+//!
+//! Everything that comes from outside is bounded: bodies and messages by the configured sizes, on the wire and after
+//! decompression. All tasks belong to the tracked set of [`component::Host`].
+
+mod body;
+mod client_info;
+mod compression;
+mod config;
+mod error;
+mod grpc;
+mod http_server;
+mod listen;
+mod proxy;
+mod random;
+mod serve;
+mod status;
+mod tls;
+
+pub use body::{BodyError, WholeBody, read_body};
+pub use client_info::client_info;
+pub use compression::{DecompressError, Encoding};
+pub use config::{
+    AuthConfig, BalancerName, Compression, CompressionParams, CookiesConfig, CorsConfig, DialerConfig,
+    GrpcClientConfig, GrpcServerConfig, GrpcTarget, HttpClientConfig, HttpServerConfig, HttpServerDefaults,
+    KeepaliveClientConfig, KeepaliveEnforcementPolicy, KeepaliveServerConfig, KeepaliveServerParameters,
+    MiddlewareConfig, Place, TlsClientConfig, TlsConfig, TlsServerConfig, TlsVersion, TpmConfig,
+    check_extensions,
+};
+pub use error::{Error, TlsError};
+pub use grpc::{Call, GrpcService, Method, UnaryReply, Unknown, grpc_serve_options};
+pub use http_server::{App, HttpRequest, HttpService, RequestError, clean_path, http_serve_options, respond};
+pub use listen::{ListenError, Listener, LocalAddress, SocketFile, Transport, split_host_port};
+pub use serve::{Handler, ServeOptions, Server};
+pub use status::Status;
+pub use tls::{ClientTls, ServerTls};

@@ -2,14 +2,19 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 use smallvec::{SmallVec, smallvec};
 
 use crate::validate::{self, InvalidPayload};
-use crate::wire::{FieldValue, Fields, put_tag, put_varint, varint_len};
+use crate::wire::{FieldValue, Fields, varint_len};
 use crate::{canonical, json};
+
+/// Chunks are joined up to this many bytes: a network buffer kept alive, a reference count and a row in every list
+/// cost more than the copy.
+const SMALL_CHUNK: usize = 4096;
 
 /// The three kinds of telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,41 +59,41 @@ pub struct ClientInfo {
 /// Checked, encoded telemetry of one signal. Cloning shares the bytes.
 #[derive(Clone)]
 pub struct Batch {
-    signal: Signal,
-    chunks: SmallVec<[Chunk; 1]>,
-    items: usize,
+    pub(crate) signal: Signal,
+    pub(crate) chunks: SmallVec<[Chunk; 1]>,
+    pub(crate) items: usize,
     client: Option<Arc<ClientInfo>>,
 }
 
 /// A piece of a batch: an encoded request of its own.
 #[derive(Clone)]
 pub struct Chunk {
-    repr: Repr,
-    items: usize,
+    pub(crate) repr: Repr,
+    pub(crate) items: usize,
     encoded_len: usize,
 }
 
 #[derive(Clone)]
-enum Repr {
+pub(crate) enum Repr {
     /// The body of a request, canonical.
     Encoded(Bytes),
-    /// The entries of a request whose resources were replaced.
-    Spliced(Arc<[OwnedEntry]>),
+    /// Entries of a request whose resources were replaced: those of `range`.
+    Spliced { entries: Arc<[OwnedEntry]>, range: Range<usize> },
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct OwnedEntry {
-    /// The encoded `Resource`, without tag and length; empty for none.
-    pub(crate) resource: Bytes,
+    /// The encoded `Resource`, without tag and length.
+    pub(crate) resource: Option<Bytes>,
     /// The other fields of the entry.
     pub(crate) body: Bytes,
 }
 
 /// A `ResourceMetrics`, `ResourceLogs` or `ResourceSpans` in two parts.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
-    /// The encoded `Resource`; empty for none.
-    pub(crate) resource: &'a [u8],
+pub(crate) struct Entry<'a> {
+    /// The encoded `Resource`, without tag and length.
+    pub(crate) resource: Option<&'a [u8]>,
     /// The other fields.
     pub(crate) body: &'a [u8],
 }
@@ -118,11 +123,6 @@ impl Batch {
     pub(crate) fn of_chunk(signal: Signal, chunk: Chunk) -> Self {
         let items = chunk.items;
         Self { signal, chunks: smallvec![chunk], items, client: None }
-    }
-
-    pub(crate) fn of_chunks(signal: Signal, chunks: SmallVec<[Chunk; 1]>) -> Self {
-        let items = chunks.iter().map(|chunk| chunk.items).sum();
-        Self { signal, chunks, items, client: None }
     }
 
     /// What the items are.
@@ -162,8 +162,8 @@ impl Batch {
         self
     }
 
-    /// Appends another batch of the same signal; the client stays if it is the same. The bytes are not copied: repeated
-    /// fields of protobuf messages concatenate.
+    /// Appends another batch of the same signal; the client stays if it is the same. The bytes are not copied, but for
+    /// those of a few kilobytes: repeated fields of protobuf messages concatenate.
     ///
     /// A batch of another signal is handed back.
     pub fn append(&mut self, other: Batch) -> Result<(), Batch> {
@@ -174,12 +174,30 @@ impl Batch {
             self.client = None;
         }
         self.items += other.items;
-        self.chunks.extend(other.chunks);
+        other.chunks.into_iter().for_each(|chunk| self.push(chunk));
         Ok(())
     }
 
+    /// Appends a chunk. Neighbours that are small and of like size are joined, as in a binary counter: each byte is
+    /// copied a few times at most, and thousands of tiny requests do not become thousands of chunks.
+    fn push(&mut self, mut chunk: Chunk) {
+        while let Some(last) = self.chunks.last()
+            && last.encoded_len / 2 <= chunk.encoded_len
+            && last.encoded_len + chunk.encoded_len <= SMALL_CHUNK
+        {
+            let mut joined = Vec::with_capacity(last.encoded_len + chunk.encoded_len);
+            last.write(&mut joined);
+            chunk.write(&mut joined);
+            chunk = Chunk::encoded(Bytes::from(joined), last.items + chunk.items);
+            self.chunks.pop();
+        }
+        if chunk.encoded_len > 0 {
+            self.chunks.push(chunk);
+        }
+    }
+
     /// The entries of all chunks, in order.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         self.chunks.iter().flat_map(Chunk::entries)
     }
 
@@ -187,9 +205,9 @@ impl Batch {
     pub fn to_protobuf(&self) -> Bytes {
         match self.chunks.as_slice() {
             [Chunk { repr: Repr::Encoded(bytes), .. }] => bytes.clone(),
-            chunks => {
+            _ => {
                 let mut out = Vec::with_capacity(self.encoded_len());
-                chunks.iter().for_each(|chunk| chunk.write(&mut out));
+                self.write_protobuf(&mut out);
                 Bytes::from(out)
             }
         }
@@ -225,9 +243,10 @@ impl Chunk {
         Self { encoded_len: bytes.len(), items, repr: Repr::Encoded(bytes) }
     }
 
-    pub(crate) fn spliced(entries: Vec<OwnedEntry>, items: usize) -> Self {
-        let encoded_len = entries.iter().map(|entry| entry.as_ref().encoded_len()).sum();
-        Self { encoded_len, items, repr: Repr::Spliced(entries.into()) }
+    pub(crate) fn spliced(entries: Arc<[OwnedEntry]>, range: Range<usize>, items: usize) -> Self {
+        let part = entries.get(range.clone()).unwrap_or_default();
+        let encoded_len = part.iter().map(|entry| entry.as_ref().encoded_len()).sum();
+        Self { encoded_len, items, repr: Repr::Spliced { entries, range } }
     }
 
     /// Data points, log records or spans.
@@ -235,34 +254,38 @@ impl Chunk {
         self.items
     }
 
+    /// The size of the encoded request in bytes.
+    pub fn encoded_len(&self) -> usize {
+        self.encoded_len
+    }
+
     /// The entries, in order.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         let (encoded, spliced) = match &self.repr {
             Repr::Encoded(bytes) => (&**bytes, &[][..]),
-            Repr::Spliced(entries) => (&[][..], &**entries),
+            Repr::Spliced { entries, range } => (&[][..], entries.get(range.clone()).unwrap_or_default()),
         };
         encoded_entries(encoded).chain(spliced.iter().map(OwnedEntry::as_ref))
     }
 
-    /// The entries as slices that keep the chunk's bytes alive.
-    pub(crate) fn owned_entries(&self) -> impl Iterator<Item = OwnedEntry> {
-        let (encoded, spliced) = match &self.repr {
-            Repr::Encoded(bytes) => (bytes.clone(), &[][..]),
-            Repr::Spliced(entries) => (Bytes::new(), &**entries),
-        };
-        let owned: Vec<OwnedEntry> = encoded_entries(&encoded)
-            .map(|entry| OwnedEntry {
-                resource: encoded.slice_ref(entry.resource),
-                body: encoded.slice_ref(entry.body),
-            })
-            .collect();
-        owned.into_iter().chain(spliced.iter().cloned())
+    /// The entry at `index`, which is `entry`, as slices that keep its bytes alive.
+    pub(crate) fn owned_entry(&self, index: usize, entry: Entry<'_>) -> OwnedEntry {
+        match &self.repr {
+            Repr::Encoded(bytes) => OwnedEntry {
+                resource: entry.resource.map(|resource| bytes.slice_ref(resource)),
+                body: bytes.slice_ref(entry.body),
+            },
+            Repr::Spliced { entries, range } => match entries.get(range.start + index) {
+                Some(entry) => entry.clone(),
+                None => OwnedEntry { resource: None, body: Bytes::new() },
+            },
+        }
     }
 
     fn write(&self, out: &mut impl BufMut) {
         match &self.repr {
             Repr::Encoded(bytes) => out.put_slice(bytes),
-            Repr::Spliced(entries) => entries.iter().for_each(|entry| entry.as_ref().write(out)),
+            Repr::Spliced { .. } => self.entries().for_each(|entry| entry.write(out)),
         }
     }
 }
@@ -276,7 +299,7 @@ fn encoded_entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
 
 impl OwnedEntry {
     pub(crate) fn as_ref(&self) -> Entry<'_> {
-        Entry { resource: &self.resource, body: &self.body }
+        Entry { resource: self.resource.as_deref(), body: &self.body }
     }
 }
 
@@ -286,14 +309,16 @@ impl<'a> Entry<'a> {
         let mut fields = Fields::new(entry);
         match fields.next() {
             Some((1, FieldValue::Len(resource))) => {
-                Self { resource, body: entry.get(fields.position()..).unwrap_or_default() }
+                let body = entry.get(fields.position()..).unwrap_or_default();
+                Self { resource: Some(resource), body }
             }
-            _ => Self { resource: &[], body: entry },
+            _ => Self { resource: None, body: entry },
         }
     }
 
     fn message_len(&self) -> usize {
-        1 + varint_len(self.resource.len() as u64) + self.resource.len() + self.body.len()
+        self.resource.map_or(0, |resource| 1 + varint_len(resource.len() as u64) + resource.len())
+            + self.body.len()
     }
 
     pub(crate) fn encoded_len(&self) -> usize {
@@ -302,13 +327,22 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn write(&self, out: &mut impl BufMut) {
-        let mut head = Vec::with_capacity(24);
-        put_tag(&mut head, 1, crate::wire::WireType::Len);
-        put_varint(&mut head, self.message_len() as u64);
-        put_tag(&mut head, 1, crate::wire::WireType::Len);
-        put_varint(&mut head, self.resource.len() as u64);
-        out.put_slice(&head);
-        out.put_slice(self.resource);
+        put_head(out, self.message_len());
+        if let Some(resource) = self.resource {
+            put_head(out, resource.len());
+            out.put_slice(resource);
+        }
         out.put_slice(self.body);
     }
+}
+
+/// Writes the tag of a message in field 1, and its length.
+fn put_head(out: &mut impl BufMut, len: usize) {
+    out.put_u8(0x0a);
+    let mut rest = len as u64;
+    while rest >= 0x80 {
+        out.put_u8(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.put_u8(rest as u8);
 }

@@ -20,6 +20,8 @@ use crate::{Batch, Chunk, Signal};
 pub struct MetricsBuilder {
     out: Vec<u8>,
     items: usize,
+    /// The bytes and items of the resources that were ended: all that counts, should one ever be leaked open.
+    ended: (usize, usize),
 }
 
 /// Writes one resource: attributes first, then metrics. Dropping it ends it.
@@ -34,14 +36,21 @@ pub struct ResourceMetricsBuilder<'a> {
 impl MetricsBuilder {
     /// Begins a resource.
     pub fn resource(&mut self) -> ResourceMetricsBuilder<'_> {
+        self.drop_leaked();
         let entry = open_message(&mut self.out, 1);
         let resource = Some(open_message(&mut self.out, 1));
         ResourceMetricsBuilder { builder: self, entry, resource, scope: None }
     }
 
     /// The finished batch.
-    pub fn finish(self) -> Batch {
+    pub fn finish(mut self) -> Batch {
+        self.drop_leaked();
         Batch::of_chunk(Signal::Metrics, Chunk::encoded(Bytes::from(self.out), self.items))
+    }
+
+    fn drop_leaked(&mut self) {
+        self.out.truncate(self.ended.0);
+        self.items = self.ended.1;
     }
 }
 
@@ -93,6 +102,7 @@ impl Drop for ResourceMetricsBuilder<'_> {
         let out = &mut self.builder.out;
         [self.resource, self.scope].into_iter().flatten().for_each(|start| close_message(out, start));
         close_message(out, self.entry);
+        self.builder.ended = (self.builder.out.len(), self.builder.items);
     }
 }
 
@@ -134,5 +144,19 @@ mod tests {
         assert_eq!(seen[0], (node, "a", "Percent", 5, Some(Number::Double(1.5))));
         assert_eq!(seen[1], (node, "b", "", 6, Some(Number::Int(-7))));
         assert_eq!(metrics::resources(&batch).count(), 3);
+    }
+
+    #[test]
+    fn a_leaked_resource_leaves_no_half_message() {
+        let mut builder = MetricsBuilder::default();
+        builder.resource().gauge("a", "", 1, Number::Int(1));
+        let mut leaked = builder.resource();
+        leaked.attribute("key", "value");
+        leaked.gauge("b", "", 1, Number::Int(1));
+        std::mem::forget(leaked);
+        builder.resource().gauge("c", "", 1, Number::Int(1));
+        let batch = builder.finish();
+        assert_eq!(batch.items(), 2);
+        assert_eq!(Batch::from_protobuf(Signal::Metrics, batch.to_protobuf()).unwrap().items(), 2);
     }
 }

@@ -16,9 +16,9 @@ impl<'a> KeyValues<'a> {
         Self { fields: Fields::new(message), number }
     }
 
-    /// The value of the last pair with this key.
-    pub fn get(self, key: &str) -> Option<AnyValueView<'a>> {
-        self.filter(|pair| pair.key == key).last().map(|pair| pair.value)
+    /// The value of the first pair with this key, as upstream's maps give it.
+    pub fn get(mut self, key: &str) -> Option<AnyValueView<'a>> {
+        self.find(|pair| pair.key == key).map(|pair| pair.value)
     }
 }
 
@@ -153,17 +153,20 @@ pub struct ScopeView<'a> {
     pub name: &'a str,
     /// Its version; empty if not said.
     pub version: &'a str,
+    /// How many attributes were dropped before arrival.
+    pub dropped_attributes_count: u32,
     message: &'a [u8],
 }
 
 impl<'a> ScopeView<'a> {
     #[inline]
     pub(crate) fn parse(message: &'a [u8]) -> Self {
-        let mut view = Self { name: "", version: "", message };
+        let mut view = Self { name: "", version: "", dropped_attributes_count: 0, message };
         for (number, value) in Fields::new(message) {
             match number {
                 1 => view.name = value.text(),
                 2 => view.version = value.text(),
+                4 => view.dropped_attributes_count = value.number() as u32,
                 _ => {}
             }
         }
@@ -182,20 +185,20 @@ macro_rules! envelope {
         #[doc = concat!("The ", $what, " of one resource.")]
         #[derive(Debug, Clone, Copy)]
         pub struct $resource_view<'a> {
-            entry: $crate::Entry<'a>,
+            entry: $crate::batch::Entry<'a>,
         }
 
         impl<'a> $resource_view<'a> {
-            /// A view of one entry of a batch of this signal.
+            /// A view of one entry of a batch of this signal. Of another signal's, text would not be checked.
             #[inline]
-            pub fn new(entry: $crate::Entry<'a>) -> Self {
+            fn new(entry: $crate::batch::Entry<'a>) -> Self {
                 Self { entry }
             }
 
             /// What they are about.
             #[inline]
             pub fn resource(&self) -> $crate::ResourceView<'a> {
-                $crate::ResourceView { message: self.entry.resource }
+                $crate::ResourceView { message: self.entry.resource.unwrap_or_default() }
             }
 
             #[doc = concat!("The ", $what, ", by instrumentation scope.")]

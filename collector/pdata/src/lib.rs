@@ -19,6 +19,9 @@
 //! for everybody: a singular field twice, two members of a oneof, a resource behind its items, unpacked or
 //! split repeated numbers, groups, and the field of the former instrumentation library. Everything downstream may rely on it.
 
+#[cfg(test)]
+extern crate self as pdata;
+
 mod batch;
 mod build;
 mod canonical;
@@ -33,8 +36,8 @@ pub mod traces;
 mod validate;
 mod wire;
 
-pub use batch::{Batch, Chunk, ClientInfo, Entry, Signal};
+pub use batch::{Batch, Chunk, ClientInfo, Signal};
 pub use build::{MetricsBuilder, ResourceMetricsBuilder};
 pub use common::{AnyValueView, ArrayView, KeyValueView, KeyValues, ResourceView, ScopeView};
-
+pub use resource::{AttributeValue, ResourceEditor, Value};
 pub use validate::{InvalidPayload, MAX_DEPTH};

@@ -1,1 +1,389 @@
-//! To be written.
+//! Editing resources without touching what they are about.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::batch::{Chunk, Entry, OwnedEntry};
+use crate::wire::{FieldValue, Fields, put_bytes, put_fixed64, put_message, put_uint};
+use crate::{AnyValueView, Batch, KeyValueView, KeyValues, ResourceView};
+
+/// Chunks whose entries are smaller than this many bytes on average are written anew: slices of them would take more
+/// memory and time than the copy.
+const SMALL_ENTRY: usize = 256;
+
+/// An attribute value of its own.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Value {
+    /// Nothing is set.
+    #[default]
+    Empty,
+    /// Text.
+    String(String),
+    /// True or false.
+    Bool(bool),
+    /// A 64-bit integer.
+    Int(i64),
+    /// A 64-bit float.
+    Double(f64),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A list of values.
+    Array(Vec<Value>),
+    /// A map, in order.
+    KeyValues(Vec<(String, Value)>),
+}
+
+/// What an attribute can be set to: a [`Value`] or a view of one, text, a number or a truth value.
+pub trait AttributeValue: sealed::Put {}
+
+/// The attributes of one resource, to be changed by the function given to [`Batch::edit_resources`].
+///
+/// Nothing is copied or allocated until the first change.
+#[derive(Debug)]
+pub struct ResourceEditor<'a> {
+    original: &'a [u8],
+    /// The resource as it is now, once it was changed; memory that all editors of a batch share.
+    edited: &'a mut Vec<u8>,
+    changed: bool,
+}
+
+/// The entries of a chunk of which some were edited.
+enum Edited {
+    /// Slices of the old chunk with new resources before them.
+    Rope {
+        entries: Vec<(Resource, Bytes)>,
+        /// The new resources, one after the other.
+        resources: Vec<u8>,
+    },
+    /// A new request.
+    Flat(Vec<u8>),
+}
+
+enum Resource {
+    Kept(Option<Bytes>),
+    /// Where it ends in `resources`; it begins where the one before ends.
+    New {
+        end: usize,
+    },
+}
+
+impl Batch {
+    /// Lets `edit` change the resource of every entry.
+    ///
+    /// The items are not copied: a new resource is put before the untouched rest. Entries that are not changed keep
+    /// their bytes, chunks without changed entries stay as they are.
+    #[must_use]
+    pub fn edit_resources(mut self, mut edit: impl FnMut(&mut ResourceEditor<'_>)) -> Batch {
+        let mut scratch = Vec::new();
+        for chunk in &mut self.chunks {
+            if let Some(edited) = edit_chunk(chunk, &mut scratch, &mut edit) {
+                *chunk = edited;
+            }
+        }
+        self
+    }
+}
+
+fn edit_chunk(
+    chunk: &Chunk,
+    scratch: &mut Vec<u8>,
+    edit: &mut impl FnMut(&mut ResourceEditor<'_>),
+) -> Option<Chunk> {
+    let mut edited = None;
+    for (index, entry) in chunk.entries().enumerate() {
+        let original = entry.resource.unwrap_or_default();
+        let mut editor = ResourceEditor { original, edited: scratch, changed: false };
+        edit(&mut editor);
+        let resource = editor.changed.then_some(&**scratch);
+        if edited.is_none() && resource.is_some() {
+            edited = Some(Edited::begin(chunk, index));
+        }
+        if let Some(edited) = &mut edited {
+            edited.push(chunk, index, entry, resource);
+        }
+    }
+    edited.map(|edited| edited.finish(chunk.items))
+}
+
+impl Edited {
+    /// Begins with the first `unchanged` entries of the chunk as they are.
+    fn begin(chunk: &Chunk, unchanged: usize) -> Self {
+        let count = chunk.entries().count();
+        let mut edited = if chunk.encoded_len() / count.max(1) < SMALL_ENTRY {
+            Self::Flat(Vec::with_capacity(chunk.encoded_len() * 2))
+        } else {
+            Self::Rope { entries: Vec::with_capacity(count), resources: Vec::new() }
+        };
+        for (index, entry) in chunk.entries().take(unchanged).enumerate() {
+            edited.push(chunk, index, entry, None);
+        }
+        edited
+    }
+
+    fn push(&mut self, chunk: &Chunk, index: usize, entry: Entry<'_>, resource: Option<&[u8]>) {
+        match self {
+            Self::Rope { entries, resources } => {
+                let kept = chunk.owned_entry(index, entry);
+                let resource = match resource {
+                    None => Resource::Kept(kept.resource),
+                    Some(resource) => {
+                        resources.extend_from_slice(resource);
+                        Resource::New { end: resources.len() }
+                    }
+                };
+                entries.push((resource, kept.body));
+            }
+            Self::Flat(out) => Entry { resource: resource.or(entry.resource), body: entry.body }.write(out),
+        }
+    }
+
+    fn finish(self, items: usize) -> Chunk {
+        match self {
+            Self::Flat(out) => Chunk::encoded(Bytes::from(out), items),
+            Self::Rope { entries, resources } => {
+                let resources = Bytes::from(resources);
+                let mut start = 0;
+                let entries: Arc<[OwnedEntry]> = entries
+                    .into_iter()
+                    .map(|(resource, body)| match resource {
+                        Resource::Kept(resource) => OwnedEntry { resource, body },
+                        Resource::New { end } => {
+                            let resource = resources.slice(start..end);
+                            start = end;
+                            OwnedEntry { resource: Some(resource), body }
+                        }
+                    })
+                    .collect();
+                let range = 0..entries.len();
+                Chunk::spliced(entries, range, items)
+            }
+        }
+    }
+}
+
+impl ResourceEditor<'_> {
+    /// The resource as it is now.
+    pub fn resource(&self) -> ResourceView<'_> {
+        ResourceView { message: if self.changed { self.edited } else { self.original } }
+    }
+
+    /// The attributes as they are now, in order.
+    pub fn attributes(&self) -> KeyValues<'_> {
+        self.resource().attributes()
+    }
+
+    /// The value of an attribute as it is now.
+    pub fn get(&self, key: &str) -> Option<AnyValueView<'_>> {
+        self.attributes().get(key)
+    }
+
+    /// Adds an attribute unless there is one of this name; whether it was added.
+    pub fn insert(&mut self, key: &str, value: impl AttributeValue) -> bool {
+        let new = self.get(key).is_none();
+        if new {
+            put_pair(self.begin(), key, &value);
+        }
+        new
+    }
+
+    /// Replaces the value of an attribute if there is one of this name; whether there was.
+    pub fn update(&mut self, key: &str, value: impl AttributeValue) -> bool {
+        let mut at = 0;
+        let found = std::iter::from_fn(|| next_pair(self.resource().message, &mut at))
+            .find_map(|(start, pair)| pair.filter(|pair| pair.key == key).map(|_| start));
+        let Some(start) = found else { return false };
+        let end = at;
+        let message = self.begin();
+        let old_len = message.len();
+        put_pair(message, key, &value);
+        let new_len = message.len() - old_len;
+        if let Some(tail) = message.get_mut(start..) {
+            tail.rotate_right(new_len);
+        }
+        message.drain(start + new_len..end + new_len);
+        // Pairs of the same name further on would still show the old value to those who let the last one win.
+        let mut first = true;
+        self.drop_where(|pair| pair.key == key && !std::mem::take(&mut first));
+        true
+    }
+
+    /// Sets an attribute, whether or not there is one of this name.
+    pub fn upsert(&mut self, key: &str, value: impl AttributeValue) {
+        if !self.update(key, &value) {
+            put_pair(self.begin(), key, &value);
+        }
+    }
+
+    /// Removes an attribute; whether there was one of this name.
+    pub fn remove(&mut self, key: &str) -> bool {
+        self.drop_where(|pair| pair.key == key)
+    }
+
+    /// Removes the attributes for which `keep` says no; it is asked once for each, in order.
+    pub fn retain(&mut self, mut keep: impl FnMut(&KeyValueView<'_>) -> bool) {
+        self.drop_where(|pair| !keep(pair));
+    }
+
+    /// The resource as it is now, to be changed.
+    fn begin(&mut self) -> &mut Vec<u8> {
+        if !self.changed {
+            self.edited.clear();
+            self.edited.extend_from_slice(self.original);
+            self.changed = true;
+        }
+        self.edited
+    }
+
+    /// Removes pairs in one pass; whether there were any.
+    fn drop_where(&mut self, mut drop: impl FnMut(&KeyValueView<'_>) -> bool) -> bool {
+        let mut at = 0;
+        let found = std::iter::from_fn(|| next_pair(self.resource().message, &mut at))
+            .find_map(|(start, pair)| pair.filter(&mut drop).map(|_| start));
+        let Some(mut kept) = found else { return false };
+        let message = self.begin();
+        while let Some((start, pair)) = next_pair(message, &mut at) {
+            if pair.is_some_and(|pair| drop(&pair)) {
+                continue;
+            }
+            message.copy_within(start..at, kept);
+            kept += at - start;
+        }
+        message.truncate(kept);
+        true
+    }
+}
+
+/// The field at `*at` of a resource: where it starts, and the attribute if it is one. Moves `*at` to its end.
+fn next_pair<'m>(message: &'m [u8], at: &mut usize) -> Option<(usize, Option<KeyValueView<'m>>)> {
+    let start = *at;
+    let mut fields = Fields::starting_at(message, start);
+    let (number, value) = fields.next()?;
+    *at = fields.position();
+    let pair = match value {
+        FieldValue::Len(pair) if number == 1 => Some(KeyValueView::parse(pair)),
+        _ => None,
+    };
+    Some((start, pair))
+}
+
+fn put_pair(out: &mut Vec<u8>, key: &str, value: &impl AttributeValue) {
+    put_message(out, 1, |out| {
+        if !key.is_empty() {
+            put_bytes(out, 1, key.as_bytes());
+        }
+        put_message(out, 2, |out| value.put(out));
+    });
+}
+
+mod sealed {
+    /// Writes the body of an `AnyValue`.
+    #[allow(unreachable_pub, reason = "in the bounds of a public trait")]
+    pub trait Put {
+        fn put(&self, out: &mut Vec<u8>);
+    }
+}
+
+impl<T: sealed::Put + ?Sized> AttributeValue for T {}
+
+impl<T: sealed::Put + ?Sized> sealed::Put for &T {
+    fn put(&self, out: &mut Vec<u8>) {
+        (**self).put(out);
+    }
+}
+
+impl sealed::Put for str {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_bytes(out, 1, self.as_bytes());
+    }
+}
+
+impl sealed::Put for String {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.as_str().put(out);
+    }
+}
+
+impl sealed::Put for bool {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_uint(out, 2, u64::from(*self));
+    }
+}
+
+impl sealed::Put for i64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_uint(out, 3, *self as u64);
+    }
+}
+
+impl sealed::Put for f64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_fixed64(out, 4, self.to_bits());
+    }
+}
+
+impl sealed::Put for Value {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Empty => {}
+            Self::String(text) => text.put(out),
+            Self::Bool(value) => value.put(out),
+            Self::Int(value) => value.put(out),
+            Self::Double(value) => value.put(out),
+            Self::Bytes(bytes) => put_bytes(out, 7, bytes),
+            Self::Array(values) => put_message(out, 5, |out| {
+                values.iter().for_each(|value| put_message(out, 1, |out| value.put(out)));
+            }),
+            Self::KeyValues(pairs) => put_message(out, 6, |out| {
+                pairs.iter().for_each(|(key, value)| put_pair(out, key, value));
+            }),
+        }
+    }
+}
+
+impl sealed::Put for AnyValueView<'_> {
+    fn put(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Empty => {}
+            Self::String(text) => text.put(out),
+            Self::Bool(value) => value.put(out),
+            Self::Int(value) => value.put(out),
+            Self::Double(value) => value.put(out),
+            Self::Bytes(bytes) => put_bytes(out, 7, bytes),
+            Self::Array(array) => put_message(out, 5, |out| {
+                array.values().for_each(|value| put_message(out, 1, |out| value.put(out)));
+            }),
+            Self::KeyValues(pairs) => put_message(out, 6, |out| {
+                pairs.for_each(|pair| put_bytes(out, 1, pair.encoded));
+            }),
+        }
+    }
+}
+
+impl From<AnyValueView<'_>> for Value {
+    fn from(view: AnyValueView<'_>) -> Self {
+        match view {
+            AnyValueView::Empty => Self::Empty,
+            AnyValueView::String(text) => Self::String(text.to_owned()),
+            AnyValueView::Bool(value) => Self::Bool(value),
+            AnyValueView::Int(value) => Self::Int(value),
+            AnyValueView::Double(value) => Self::Double(value),
+            AnyValueView::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+            AnyValueView::Array(array) => Self::Array(array.values().map(Self::from).collect()),
+            AnyValueView::KeyValues(pairs) => {
+                Self::KeyValues(pairs.map(|pair| (pair.key.to_owned(), Self::from(pair.value))).collect())
+            }
+        }
+    }
+}
+
+macro_rules! from {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::$variant(value.into())
+            }
+        }
+    )*};
+}
+from!(String => String, &str => String, bool => Bool, i64 => Int, f64 => Double, Vec<u8> => Bytes);

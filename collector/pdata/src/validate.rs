@@ -238,7 +238,7 @@ impl Seen {
             Rule::Repeated => !again || matches!(field.kind, Kind::Message(_) | Kind::Text),
             Rule::Oneof => !std::mem::replace(&mut self.oneof, true),
             // In a ResourceMetrics the resource must come first: it is replaced without touching the rest.
-            Rule::Always => !again && !(behind_others && field.number == 1),
+            Rule::Always => !(again || behind_others && field.number == 1),
             Rule::Singular | Rule::Optional => !again,
         }
     }

@@ -131,6 +131,12 @@ impl<'a> Fields<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// The fields from a position on.
+    #[inline]
+    pub(crate) fn starting_at(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
     /// Where the next field starts.
     #[inline]
     pub(crate) fn position(&self) -> usize {

@@ -17,7 +17,9 @@ use crate::plan::{PipelinePlan, Plan};
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A pipeline has a component that does not take its signal.
-    #[error("failed to build pipelines: failed to create {id:?} {kind} for data type {signal:?}: telemetry type is not supported")]
+    #[error(
+        "failed to build pipelines: failed to create {id:?} {kind} for data type {signal:?}: telemetry type is not supported"
+    )]
     Unsupported {
         /// The component.
         id: String,
@@ -89,17 +91,20 @@ impl Graph {
         for pipeline in &plan.pipelines {
             let entry = builder.pipeline(pipeline)?;
             for receiver in &pipeline.receivers {
-                outputs.entry(receiver).or_default().entry(pipeline.signal()).or_default().push(entry.clone());
+                outputs
+                    .entry(receiver)
+                    .or_default()
+                    .entry(pipeline.signal())
+                    .or_default()
+                    .push(entry.clone());
             }
         }
         for (id, signals) in outputs {
             builder.receiver(id, signals)?;
         }
         let Builder { exporters, mut graph, .. } = builder;
-        graph.exporters = exporters
-            .into_iter()
-            .map(|((id, _), component)| Node { id: id.clone(), component })
-            .collect();
+        graph.exporters =
+            exporters.into_iter().map(|((id, _), component)| Node { id: id.clone(), component }).collect();
         Ok(graph)
     }
 

@@ -44,10 +44,15 @@ pub struct PipelinePlan {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct PipelineConfig {
-    receivers: Vec<String>,
-    processors: Vec<String>,
-    exporters: Vec<String>,
+    receivers: Vec<IdText>,
+    processors: Vec<IdText>,
+    exporters: Vec<IdText>,
 }
+
+/// An id as written. A type of its own, because a list of plain strings may also be written as text with commas, and
+/// upstream refuses that for ids.
+#[derive(Debug, Clone, Deserialize)]
+struct IdText(String);
 
 const TOP_LEVEL: [&str; 6] = ["receivers", "processors", "exporters", "connectors", "extensions", "service"];
 const SERVICE: [&str; 3] = ["telemetry", "extensions", "pipelines"];
@@ -87,18 +92,30 @@ impl Reader {
             self.problems.report("empty configuration file");
         }
         self.unknown_keys(root, &TOP_LEVEL, "");
-        let receivers = self.section(root, Kind::Receiver, |kind| {
-            registry.find_receiver(kind).map(|f| (&f.meta, Decoder::new(move |n, p| f.decode(n, p))))
-        }, &names(registry.receivers().map(|f| &f.meta)));
-        let processors = self.section(root, Kind::Processor, |kind| {
-            registry.find_processor(kind).map(|f| (&f.meta, Decoder::new(move |n, p| f.decode(n, p))))
-        }, &names(registry.processors().map(|f| &f.meta)));
-        let exporters = self.section(root, Kind::Exporter, |kind| {
-            registry.find_exporter(kind).map(|f| (&f.meta, Decoder::new(move |n, p| f.decode(n, p))))
-        }, &names(registry.exporters().map(|f| &f.meta)));
-        let extensions = self.section(root, Kind::Extension, |kind| {
-            registry.find_extension(kind).map(|f| (&f.meta, Decoder::new(move |n, p| f.decode(n, p))))
-        }, &names(registry.extensions().map(|f| &f.meta)));
+        let receivers = self.section(
+            root,
+            Kind::Receiver,
+            |kind| registry.find_receiver(kind).map(|f| (&f.meta, Decoder::new(move |n, p| f.decode(n, p)))),
+            &names(registry.receivers().map(|f| &f.meta)),
+        );
+        let processors = self.section(
+            root,
+            Kind::Processor,
+            |kind| registry.find_processor(kind).map(|f| (&f.meta, Decoder::new(move |n, p| f.decode(n, p)))),
+            &names(registry.processors().map(|f| &f.meta)),
+        );
+        let exporters = self.section(
+            root,
+            Kind::Exporter,
+            |kind| registry.find_exporter(kind).map(|f| (&f.meta, Decoder::new(move |n, p| f.decode(n, p)))),
+            &names(registry.exporters().map(|f| &f.meta)),
+        );
+        let extensions = self.section(
+            root,
+            Kind::Extension,
+            |kind| registry.find_extension(kind).map(|f| (&f.meta, Decoder::new(move |n, p| f.decode(n, p)))),
+            &names(registry.extensions().map(|f| &f.meta)),
+        );
         self.section(root, Kind::Connector, |_| None, &[]);
         self.required(root, Kind::Receiver);
         self.required(root, Kind::Exporter);
@@ -242,9 +259,9 @@ impl Reader {
     }
 
     fn extensions(&mut self, node: Option<&Node>, root: &Node) -> Vec<ComponentId> {
-        let names: Vec<String> = self.decode(node, "service::extensions");
+        let names: Vec<IdText> = self.decode(node, "service::extensions");
         let mut ids = Vec::new();
-        for name in names {
+        for IdText(name) in names {
             if let Some(id) = self.reference(&name, Kind::Extension, root, "service::extensions")
                 && !ids.contains(&id)
             {
@@ -291,9 +308,9 @@ impl Reader {
     }
 
     /// The ids of one list of a pipeline. Receivers and exporters that stand twice count once; processors may not.
-    fn references(&mut self, names: &[String], kind: Kind, root: &Node, path: &str) -> Vec<ComponentId> {
+    fn references(&mut self, names: &[IdText], kind: Kind, root: &Node, path: &str) -> Vec<ComponentId> {
         let mut ids: Vec<ComponentId> = Vec::new();
-        for name in names {
+        for IdText(name) in names {
             let Some(id) = self.reference(name, kind, root, path) else { continue };
             if !ids.contains(&id) {
                 ids.push(id);

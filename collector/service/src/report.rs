@@ -53,9 +53,8 @@ fn render(notices: &[Notice], build: &BuildInfo, configuration: &str, pipelines:
 }
 
 fn route(pipeline: &PipelinePlan) -> String {
-    let ids = |ids: &[component::ComponentId]| {
-        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let ids =
+        |ids: &[component::ComponentId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut stages = vec![ids(&pipeline.receivers)];
     stages.extend(pipeline.processors.iter().map(ToString::to_string));
     stages.push(ids(&pipeline.exporters));

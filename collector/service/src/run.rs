@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use component::{BoxError, BuildInfo, ComponentId, Component, Host, Kind, Registry, TaskSet};
+use component::{BoxError, BuildInfo, Component, ComponentId, Host, Kind, Registry, TaskSet};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

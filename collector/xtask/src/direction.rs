@@ -105,12 +105,16 @@ fn allowed(from: &Layer, to: &Layer, to_name: &str, dev: bool) -> bool {
         (Layer::Test, _) => true,
         (_, Layer::Test) => dev && to_name == "testkit",
         (Layer::Distro, Layer::Component) => true,
-        (Layer::Distro, Layer::Core(name)) => ["service", "component", "confmap", "pdata"].contains(&name.as_str()),
+        (Layer::Distro, Layer::Core(name)) => {
+            ["service", "component", "confmap", "pdata"].contains(&name.as_str())
+        }
         (Layer::Component, Layer::Core(name)) => FOR_COMPONENTS.contains(&name.as_str()),
         (Layer::Core(from), Layer::Core(to)) => {
             ALLOWED.iter().any(|(name, allowed)| name == from && allowed.contains(&to.as_str()))
         }
-        (Layer::Component, Layer::Component) | (Layer::Core(_), Layer::Component) | (_, Layer::Distro) => false,
+        (Layer::Component, Layer::Component) | (Layer::Core(_), Layer::Component) | (_, Layer::Distro) => {
+            false
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::RandomState;
-use pdata::{AnyValueView, KeyValueView, KeyValues};
+use pdata::{AnyValueView, KeyValueView};
 
 use crate::json;
 use crate::text::{Span, Text, recycle};
@@ -48,7 +48,7 @@ impl<'a> Labels<'a> {
     /// Builds a set from attributes, then `over`, then the scope's name, later ones winning.
     pub(crate) fn collect(
         &mut self,
-        attributes: KeyValues<'a>,
+        attributes: impl Iterator<Item = KeyValueView<'a>>,
         over: Span,
         scope: &'a str,
         kubernetes: bool,

@@ -4,4 +4,7 @@ mod filesystems;
 mod records;
 mod source;
 
+#[cfg(test)]
+pub(crate) mod golden_tests;
+
 pub(crate) use source::HostSource;

@@ -1,1 +1,51 @@
-//! The awscontainerinsightreceiver: Container Insights records of this node.
+//! The `awscontainerinsightreceiver`: Container Insights records of this machine.
+//!
+//! One collection is one payload; in it every record is a resource with gauges of one point each. A record has a type
+//! (`Node`, `NodeFS`, …), attributes, and fields, whose names, units and formulas are upstream's.
+//!
+//! | | |
+//! |---|---|
+//! | `config` | what users write |
+//! | `surroundings` | orchestrator, node name, cluster name: what the environment says at the start |
+//! | `instance` | which EC2 instance this is: asked in the background, used when the answer comes |
+//! | `identity` | the attributes that all records share |
+//! | `host` | the machine's own figures and their records |
+//! | `record`, `rate` | how a record is written; what a counter's rate is |
+//! | `collector` | one collection: asks every source, hands the payload on |
+//! | `receiver` | start and shutdown |
+
+mod collector;
+mod config;
+mod health;
+mod host;
+mod identity;
+mod instance;
+mod rate;
+mod receiver;
+mod record;
+mod surroundings;
+
+#[cfg(test)]
+mod receiver_tests;
+
+use std::sync::Arc;
+
+use component::{Meta, ReceiverFactory, Stability};
+use pdata::Signal;
+
+pub use config::{Config, Keys};
+
+/// The factory of the `awscontainerinsightreceiver`, also known as `awscontainerinsight`.
+pub fn factory() -> ReceiverFactory {
+    let meta = Meta {
+        kind: "awscontainerinsightreceiver",
+        aliases: &["awscontainerinsight"],
+        deprecated_aliases: &[],
+        signals: &[(Signal::Metrics, Stability::Beta)],
+    };
+    ReceiverFactory::new(meta, |settings, config: Arc<Config>, outputs| {
+        let output = outputs.metrics.ok_or("the receiver makes metrics only")?;
+        let machine = receiver::Machine::discover(&config);
+        Ok(Arc::new(receiver::Receiver::new(settings, config, output, machine)))
+    })
+}

@@ -136,7 +136,10 @@ mod tests {
         // Counters that a double cannot hold exactly.
         check(&[(seconds(0), Some(u64::MAX - 3)), (seconds(1), Some(u64::MAX))], &[None, Some(3.0)]);
         // A clock that does not go forward gives no rate.
-        check(&[(seconds(5), Some(1)), (seconds(4), Some(2)), (seconds(6), Some(3))], &[None, None, Some(2.0)]);
+        check(
+            &[(seconds(5), Some(1)), (seconds(4), Some(2)), (seconds(6), Some(3))],
+            &[None, None, Some(2.0)],
+        );
     }
 
     #[test]

@@ -115,7 +115,9 @@ impl RecordType {
         match self {
             Self::Node => r#"["cadvisor","/proc","pod","calculated"]"#,
             Self::Instance => r#"["cadvisor","/proc","ecsagent","calculated"]"#,
-            Self::NodeFs | Self::NodeNet | Self::InstanceFs | Self::InstanceNet => r#"["cadvisor","calculated"]"#,
+            Self::NodeFs | Self::NodeNet | Self::InstanceFs | Self::InstanceNet => {
+                r#"["cadvisor","calculated"]"#
+            }
             Self::NodeDiskIo | Self::InstanceDiskIo => r#"["cadvisor"]"#,
         }
     }

@@ -103,7 +103,8 @@ async fn serve_connection(connection: TcpStream, state: Arc<Mutex<State>>) {
         async move { Ok::<_, Infallible>(response) }
     });
     // A client that hangs up is no fault of the server.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+    let _ =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
 fn answer(state: &mut State, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -2,6 +2,7 @@
 
 mod apiserver;
 pub mod contract;
+pub mod fuzz;
 mod logs;
 mod sample;
 mod sink;

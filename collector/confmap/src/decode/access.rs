@@ -73,9 +73,8 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         if self.fields.is_some() {
             deserializer = deserializer.in_slot(Slot { visitor: self.visitor, field: &key.name });
         }
-        seed.deserialize(deserializer).map_err(|error| {
-            self.context.attribute(&path, value.span.as_ref().or(key.span.as_ref()), error)
-        })
+        seed.deserialize(deserializer)
+            .map_err(|error| self.context.attribute(&path, value.span.as_ref().or(key.span.as_ref()), error))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -168,10 +167,6 @@ impl<'a> Variant<'a> {
     fn content(&self) -> NodeDeserializer<'_> {
         NodeDeserializer::new(self.context, self.value, &self.path)
     }
-
-    fn attributed<T>(&self, result: Result<T, DecodeError>) -> Result<T, DecodeError> {
-        result.map_err(|error| self.context.attribute(&self.path, self.value.span.as_ref(), error))
-    }
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_> {
@@ -195,13 +190,11 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, DecodeError> {
-        let result = seed.deserialize(self.content());
-        self.attributed(result)
+        seed.deserialize(self.content())
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, DecodeError> {
-        let result = self.content().deserialize_tuple(len, visitor);
-        self.attributed(result)
+        self.content().deserialize_tuple(len, visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -209,7 +202,6 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        let result = self.content().deserialize_struct("", fields, visitor);
-        self.attributed(result)
+        self.content().deserialize_struct("", fields, visitor)
     }
 }

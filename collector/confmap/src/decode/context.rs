@@ -86,6 +86,11 @@ impl Context {
         self.found.borrow().len()
     }
 
+    /// How much the attempts so far have taught; every failed attempt adds to it.
+    pub(crate) fn lessons(&self) -> usize {
+        self.skipped.borrow().len() + self.null_keeps.borrow().len()
+    }
+
     pub(crate) fn into_problems(self) -> Problems {
         let mut problems = Problems::default();
         problems.extend(self.found.into_inner());

@@ -13,8 +13,8 @@ mod text;
 use serde::de::DeserializeOwned;
 
 use self::context::{Context, Path};
-pub(crate) use self::node::{OPTIONAL, OVER};
 use self::node::NodeDeserializer;
+pub(crate) use self::node::{OPTIONAL, OVER, RAW};
 use crate::node::Node;
 use crate::problems::{Problem, Problems};
 
@@ -32,10 +32,12 @@ pub fn decode<T: DeserializeOwned + Default>(node: Option<&Node>, path: &str) ->
     let context = Context::default();
     let root = Path::root(path);
     loop {
-        let result = T::deserialize(NodeDeserializer::new(&context, node, &root));
-        match result {
+        let known = context.lessons();
+        match T::deserialize(NodeDeserializer::new(&context, node, &root)) {
             Ok(value) if context.is_clean() => return Ok(value),
-            Err(error) if error.is_handled() && context.len() < MAX_PROBLEMS => {}
+            // Something was learnt, so the next attempt gets further.
+            Err(error) if error.is_handled() && context.lessons() > known && context.len() < MAX_PROBLEMS => {
+            }
             Ok(_) => break,
             Err(error) => {
                 context.attribute(&root, node.span.as_ref(), error);

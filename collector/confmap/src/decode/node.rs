@@ -13,6 +13,8 @@ use crate::node::{Map, Node, NodeKind};
 
 /// Newtype name by which [`crate::Optional`] makes itself known.
 pub(crate) const OPTIONAL: &str = "$confmap::Optional";
+/// Newtype name by which [`Node`] makes itself known.
+pub(crate) const RAW: &str = "$confmap::Node";
 /// Struct name by which [`crate::over`] makes itself known; its fields are lines of YAML.
 pub(crate) const OVER: &str = "$confmap::over";
 const ENABLED: &str = "enabled";
@@ -76,15 +78,21 @@ impl<'a> NodeDeserializer<'a> {
             NodeKind::Int(value) => *value,
             NodeKind::Float(value) if value.is_finite() => value.trunc() as i128,
             NodeKind::Float(value) => {
-                return Err(DecodeError::new(format!("cannot parse value as '{target}': {value} overflows int")));
+                return Err(DecodeError::new(format!(
+                    "cannot parse value as '{target}': {value} overflows int"
+                )));
             }
             _ => return Err(self.mismatch(target)),
         };
         if value < 0 && min == 0 {
-            return Err(DecodeError::new(format!("cannot parse value as '{target}': {value} overflows uint")));
+            return Err(DecodeError::new(format!(
+                "cannot parse value as '{target}': {value} overflows uint"
+            )));
         }
         if !(min..=max).contains(&value) {
-            return Err(DecodeError::new(format!("cannot parse value as '{target}': {value} overflows {target}")));
+            return Err(DecodeError::new(format!(
+                "cannot parse value as '{target}': {value} overflows {target}"
+            )));
         }
         Ok(value)
     }
@@ -260,7 +268,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        // A variable whose text only looks like nothing to YAML (`#x`) is still something to a string.
+        let has_text = self.node.original.as_ref().is_some_and(|text| !text.is_empty());
+        if self.node.is_null() && !has_text { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -284,8 +294,10 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        if name != OPTIONAL {
-            return visitor.visit_newtype_struct(self);
+        match name {
+            OPTIONAL => {}
+            RAW => return self.node.hand_over(|| visitor.visit_unit()),
+            _ => return visitor.visit_newtype_struct(self),
         }
         let disabled = Cell::new(false);
         // Null makes the section present, so it has no default of a field to keep.
@@ -353,10 +365,14 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match &self.node.kind {
+            NodeKind::Null if !variants.contains(&"") => {
+                self.keep_default_on_null()?;
+                Err(self.mismatch("string"))
+            }
             NodeKind::Map(map) => match map.iter().as_slice() {
                 [entry] => visitor.visit_enum(Variant::new(self.context, self.path, entry)),
                 _ => Err(DecodeError::new("expected a map with exactly one key")),

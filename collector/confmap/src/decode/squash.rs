@@ -53,8 +53,7 @@ impl<'de> SeqAccess<'de> for Members<'_> {
     ) -> Result<Option<S::Value>, DecodeError> {
         let Some(remaining) = self.remaining.checked_sub(1) else { return Ok(None) };
         self.remaining = remaining;
-        let member =
-            Member { context: self.context, path: self.path, node: self.node, claims: self.claims };
+        let member = Member { context: self.context, path: self.path, node: self.node, claims: self.claims };
         seed.deserialize(member).map(Some)
     }
 

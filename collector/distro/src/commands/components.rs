@@ -43,9 +43,14 @@ pub(crate) fn list(registry: &Registry, build: &BuildInfo) -> Result<String> {
     let listed = |meta: &Meta| Listed {
         name: meta.kind,
         module: module.clone(),
-        stability: meta.signals.iter().map(|(signal, stability)| (signal.as_str(), stability.as_str())).collect(),
+        stability: meta
+            .signals
+            .iter()
+            .map(|(signal, stability)| (signal.as_str(), stability.as_str()))
+            .collect(),
     };
-    let extension = |meta: &Meta| Listed { stability: BTreeMap::from([("extension", "Beta")]), ..listed(meta) };
+    let extension =
+        |meta: &Meta| Listed { stability: BTreeMap::from([("extension", "Beta")]), ..listed(meta) };
     let listing = Listing {
         buildinfo: Build {
             command: build.command.clone(),

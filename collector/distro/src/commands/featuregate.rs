@@ -8,10 +8,13 @@ use crate::gates::{GATES, Gate, Stage};
 pub(crate) fn describe(id: Option<&str>) -> Result<String> {
     let Some(id) = id else {
         let mut text = row("ID", "Enabled", "Stage", "Description");
-        text.extend(GATES.iter().map(|gate| row(gate.id, enabled(gate), gate.stage.as_str(), gate.description)));
+        text.extend(
+            GATES.iter().map(|gate| row(gate.id, enabled(gate), gate.stage.as_str(), gate.description)),
+        );
         return Ok(text);
     };
-    let gate = GATES.iter().find(|gate| gate.id == id).with_context(|| format!("feature {id:?} not found"))?;
+    let gate =
+        GATES.iter().find(|gate| gate.id == id).with_context(|| format!("feature {id:?} not found"))?;
     Ok(format!(
         "Feature: {}\nEnabled: {}\nStage: {}\nDescription: {}\n",
         gate.id,

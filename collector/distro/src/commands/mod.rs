@@ -40,8 +40,8 @@ fn print_config(sources: &Sources, options: &PrintConfig) -> Result<()> {
         Mode::Unredacted => Redaction::Unredacted,
     };
     let mut text = match options.format {
-        Format::Yaml => conf.to_yaml(redaction)?,
-        Format::Json => conf.to_json(redaction)?,
+        Format::Yaml => conf.to_yaml(redaction),
+        Format::Json => conf.to_json(redaction),
     };
     if !text.ends_with('\n') {
         text.push('\n');

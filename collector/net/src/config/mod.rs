@@ -5,14 +5,14 @@ mod server;
 mod tls;
 
 pub use client::{
-    BalancerName, Compression, CompressionParams, GrpcClientConfig, GrpcTarget, HttpClientConfig,
-    KeepaliveClientConfig,
+    BalancerName, Compression, CompressionParams, CookiesConfig, GrpcClientConfig, GrpcTarget, HttpClientConfig,
+    KeepaliveClientConfig, Place,
 };
 pub use server::{
     CorsConfig, DialerConfig, GrpcServerConfig, HttpServerConfig, HttpServerDefaults, KeepaliveEnforcementPolicy,
     KeepaliveServerConfig, KeepaliveServerParameters,
 };
-pub use tls::{TlsClientConfig, TlsServerConfig, TlsVersion};
+pub use tls::{TlsClientConfig, TlsConfig, TlsServerConfig, TlsVersion, TpmConfig};
 
 use confmap::{Headers, Problems};
 use serde::Deserialize;

@@ -108,10 +108,10 @@ struct TlsClientKeys {
 }
 
 /// Upstream's names of key exchange groups.
-pub(crate) const CURVES: [&str; 5] = ["P256", "P384", "P521", "X25519", "X25519MLKEM768"];
+const CURVES: [&str; 5] = ["P256", "P384", "P521", "X25519", "X25519MLKEM768"];
 
 /// The cipher suites that Go calls secure; of these, the TLS library has those without CBC.
-pub(crate) const SECURE_SUITES: [&str; 13] = [
+const SECURE_SUITES: [&str; 13] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
     "TLS_CHACHA20_POLY1305_SHA256",

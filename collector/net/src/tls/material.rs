@@ -58,10 +58,13 @@ fn group_name(curve: &str) -> Option<rustls::NamedGroup> {
 }
 
 pub(super) fn versions(config: &TlsConfig) -> &'static [&'static SupportedProtocolVersion] {
+    static ONLY_13: [&SupportedProtocolVersion; 1] = [&version::TLS13];
+    static ONLY_12: [&SupportedProtocolVersion; 1] = [&version::TLS12];
+    static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
     match (config.oldest(), config.newest()) {
-        (TlsVersion::Tls13, _) => &[&version::TLS13],
-        (_, TlsVersion::Tls13) => &[&version::TLS13, &version::TLS12],
-        _ => &[&version::TLS12],
+        (TlsVersion::Tls13, _) => &ONLY_13,
+        (_, TlsVersion::Tls13) => &BOTH,
+        _ => &ONLY_12,
     }
 }
 

@@ -143,7 +143,12 @@ impl Default for LogsConfig {
 
 impl Default for SamplingConfig {
     fn default() -> Self {
-        Self { enabled: true, tick: Duration::from(std::time::Duration::from_secs(10)), initial: 10, thereafter: 100 }
+        Self {
+            enabled: true,
+            tick: Duration::from(std::time::Duration::from_secs(10)),
+            initial: 10,
+            thereafter: 100,
+        }
     }
 }
 
@@ -180,7 +185,11 @@ impl MetricsConfig {
             return Vec::new();
         }
         if let Some((host, port)) = self.address.as_deref().and_then(|address| address.rsplit_once(':')) {
-            return vec![Prometheus { host: host.to_owned(), port: port.parse().ok(), ..Prometheus::default() }];
+            return vec![Prometheus {
+                host: host.to_owned(),
+                port: port.parse().ok(),
+                ..Prometheus::default()
+            }];
         }
         match &self.readers {
             None => vec![Prometheus { port: Some(8888), ..Prometheus::default() }],
@@ -214,7 +223,8 @@ impl TelemetryConfig {
         }
         if !self.logs.processors.is_empty() {
             warnings.push(
-                "service::telemetry::logs::processors: this collector writes its log to `output_paths` only".into(),
+                "service::telemetry::logs::processors: this collector writes its log to `output_paths` only"
+                    .into(),
             );
         }
         problems.at("resource", |problems| {

@@ -63,9 +63,8 @@ impl Logs {
         state.json = config.encoding == "json";
         state.caller = !config.disable_caller;
         state.initial_fields = config.initial_fields.clone().into_iter().collect();
-        state.sampler = sampling
-            .enabled
-            .then(|| Sampler::new(*sampling.tick, sampling.initial, sampling.thereafter));
+        state.sampler =
+            sampling.enabled.then(|| Sampler::new(*sampling.tick, sampling.initial, sampling.thereafter));
         state.outputs = outputs;
         drop(state);
         tracing::callsite::rebuild_interest_cache();
@@ -267,7 +266,10 @@ mod tests {
     fn json_lines_are_objects() {
         let text = logged(true, || tracing::info!(target: "otlpreceiver", endpoint = "a:1", "started"));
         let line: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&line["level"], &line["msg"], &line["endpoint"]), (&"info".into(), &"started".into(), &"a:1".into()));
+        assert_eq!(
+            (&line["level"], &line["msg"], &line["endpoint"]),
+            (&"info".into(), &"started".into(), &"a:1".into())
+        );
     }
 
     #[test]

@@ -74,11 +74,8 @@ impl SelfMetrics {
             builder = builder.with_reader(exporter(&registry, &server)?);
             registries.push((listener, registry));
         }
-        let metrics = Self {
-            provider: builder.build(),
-            stop: CancellationToken::new(),
-            servers: Mutex::default(),
-        };
+        let metrics =
+            Self { provider: builder.build(), stop: CancellationToken::new(), servers: Mutex::default() };
         process::observe(&metrics.meter());
         for (listener, registry) in registries {
             metrics.serve(listener, registry, host)?;
@@ -93,14 +90,20 @@ impl SelfMetrics {
 
     fn serve(&self, listener: TcpListener, registry: Registry, host: &Host) -> Result<(), MetricsError> {
         let errors = IntCounterVec::new(
-            Opts::new("promhttp_metric_handler_errors_total", "Total number of internal errors encountered by the promhttp metric handler."),
+            Opts::new(
+                "promhttp_metric_handler_errors_total",
+                "Total number of internal errors encountered by the promhttp metric handler.",
+            ),
             &["cause"],
         )
         .map_err(|error| MetricsError::Exporter(error.to_string()))?;
         // Both causes are visible from the start, as upstream's handler shows them.
         ["encoding", "gathering"].into_iter().for_each(|cause| errors.with_label_values(&[cause]).inc_by(0));
-        registry.register(Box::new(errors.clone())).map_err(|error| MetricsError::Exporter(error.to_string()))?;
-        let address = listener.local_addr().map_or_else(|_| String::new(), |address: SocketAddr| address.to_string());
+        registry
+            .register(Box::new(errors.clone()))
+            .map_err(|error| MetricsError::Exporter(error.to_string()))?;
+        let address =
+            listener.local_addr().map_or_else(|_| String::new(), |address: SocketAddr| address.to_string());
         host.notice(Notice::Listening { what: "the collector's own metrics, /metrics".into(), address });
         let router = Router::new().route("/metrics", get(move || async move { answer(&registry, &errors) }));
         let stop = self.stop.clone();
@@ -117,9 +120,8 @@ impl SelfMetrics {
     /// Closes the servers. A scrape under way is not waited for.
     pub(crate) async fn shutdown(&self) {
         self.stop.cancel();
-        let servers: Vec<_> = std::mem::take(
-            &mut *self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
-        );
+        let servers: Vec<_> =
+            std::mem::take(&mut *self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for mut server in servers {
             let grace = std::time::Duration::from_millis(200);
             if tokio::time::timeout(grace, &mut server).await.is_err() {

@@ -1,33 +1,21 @@
 //! What the kernel's figures are as records. No reading happens here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use node::cpu::CpuUsage;
-use node::disk::{DeviceNumber, IoCounts};
-use node::filesystem::FilesystemUsage;
-use node::host::{DiskIo, Machine};
-use node::memory::MemoryStats;
-use node::network::{Interface, Traffic};
+use node::{
+    CpuUsage, DeviceNumber, DiskIo, FilesystemUsage, Interface, IoCounts, Machine, MemoryStats, Traffic,
+};
 
+use crate::collector::Moment;
 use crate::identity::Identity;
 use crate::rate::{Counters, Scan};
-use crate::record::{Field, RecordType, Records, field, percent};
+use crate::record::{Field, Record, RecordType, Records, field, percent};
 
 /// Counter increase per nanosecond, in CPU time: millicores.
 const MILLICORES: f64 = 1000.0;
 
 /// Counter increase per nanosecond, in anything else: per second.
 const PER_SECOND: f64 = 1e9;
-
-/// When figures were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
-    /// Unix time in nanoseconds: what records say.
-    pub(crate) unix_nano: u64,
-    /// A clock that is never set: what rates are calculated with.
-    pub(crate) monotonic: Duration,
-}
 
 /// Everything one look at the machine found. What could not be read is absent.
 #[derive(Debug, Default)]
@@ -120,7 +108,7 @@ impl HostRecords {
     }
 
     /// Adds the records of a sample.
-    pub(crate) fn write(&mut self, at: Moment, sample: &Sample, identity: &mut Identity, records: &mut Records) {
+    pub(crate) fn write(&mut self, at: Moment, sample: &Sample, identity: &Identity, records: &mut Records) {
         self.advance_interfaces(at, sample);
         self.write_machine(at, sample, identity, records);
         self.write_filesystems(at, sample, identity, records);
@@ -155,7 +143,8 @@ impl HostRecords {
             record.int(field::MEMORY_MAPPED_FILE, memory.mapped_file);
             let working_set = memory.working_set();
             record.int(field::MEMORY_WORKING_SET, working_set);
-            let both = memory.pgfault.zip(memory.pgmajfault).and_then(|(minor, major)| minor.checked_add(major));
+            let both =
+                memory.pgfault.zip(memory.pgmajfault).and_then(|(minor, major)| minor.checked_add(major));
             let [pgfault, pgmajfault, both] = self
                 .faults
                 .advance(at.monotonic, [memory.pgfault, memory.pgmajfault, both])
@@ -174,7 +163,7 @@ impl HostRecords {
         write_network(&mut record, &sum(&self.network));
     }
 
-    fn write_filesystems(&self, at: Moment, sample: &Sample, identity: &mut Identity, records: &mut Records) {
+    fn write_filesystems(&self, at: Moment, sample: &Sample, identity: &Identity, records: &mut Records) {
         for (device, usage) in &sample.filesystems {
             let mut record = records.record(self.types.filesystem, at.unix_nano);
             identity.describe(&mut record);
@@ -184,13 +173,16 @@ impl HostRecords {
             record.int(field::FILESYSTEM_USAGE, Some(usage.usage));
             record.int(field::FILESYSTEM_CAPACITY, Some(usage.capacity));
             record.int(field::FILESYSTEM_AVAILABLE, Some(usage.available));
-            record.double(field::FILESYSTEM_UTILIZATION, percent(Some(usage.usage as f64), Some(usage.capacity)));
+            record.double(
+                field::FILESYSTEM_UTILIZATION,
+                percent(Some(usage.usage as f64), Some(usage.capacity)),
+            );
             record.int(field::FILESYSTEM_INODES, Some(usage.inodes));
             record.int(field::FILESYSTEM_INODES_FREE, Some(usage.inodes_free));
         }
     }
 
-    fn write_disks(&mut self, at: Moment, sample: &Sample, identity: &mut Identity, records: &mut Records) {
+    fn write_disks(&mut self, at: Moment, sample: &Sample, identity: &Identity, records: &mut Records) {
         let Some(disks) = &sample.disks else { return };
         for disk in disks {
             let rates = self.disks.advance(&disk.io.number, |number| *number, at.monotonic, io_values(disk));
@@ -218,7 +210,7 @@ impl HostRecords {
             let [e, f, g, h] = tx;
             let rates = self.interfaces.advance(
                 name.as_ref(),
-                Box::from,
+                |name| name.into(),
                 at.monotonic,
                 [a, b, c, d, e, f, g, h],
             );
@@ -242,7 +234,7 @@ impl HostRecords {
     }
 }
 
-fn write_network(record: &mut crate::record::Record<'_>, rates: &[Option<f64>; 8]) {
+fn write_network(record: &mut Record<'_>, rates: &[Option<f64>; 8]) {
     for (field, rate) in NETWORK.into_iter().zip(rates) {
         record.double(field, *rate);
     }

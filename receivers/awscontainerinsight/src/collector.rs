@@ -1,0 +1,104 @@
+//! One collection: every source is asked, the records go on as one payload.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use component::telemetry::{ReceiverMetrics, ScraperMetrics};
+use component::{Consumer, Settings, async_trait};
+use helper::scraper::{Scrape, Tick};
+use pdata::Signal;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::health::{Health, chain};
+use crate::host::HostSource;
+use crate::identity::Identity;
+use crate::instance::Instance;
+use crate::record::Records;
+
+/// When figures are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Unix time in nanoseconds: what records say.
+    pub(crate) unix_nano: u64,
+    /// A clock that is never set: what rates are calculated with.
+    pub(crate) monotonic: Duration,
+}
+
+/// Everything that a collection needs, kept from one to the next.
+pub(crate) struct Collector {
+    /// Locked during a collection.
+    pub(crate) collecting: Arc<tokio::sync::Mutex<()>>,
+    /// Where the monotonic clock begins.
+    pub(crate) origin: Instant,
+    pub(crate) instance: watch::Receiver<Instance>,
+    pub(crate) identity: Identity,
+    pub(crate) host: HostSource,
+    pub(crate) health: Health,
+    pub(crate) records: Records,
+    pub(crate) output: Output,
+}
+
+/// Where payloads go, and who counts them.
+pub(crate) struct Output {
+    consumer: Arc<dyn Consumer>,
+    receiver: ReceiverMetrics,
+    scraper: ScraperMetrics,
+}
+
+impl Moment {
+    fn now(origin: Instant) -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            unix_nano: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+            monotonic: origin.elapsed(),
+        }
+    }
+}
+
+#[async_trait]
+impl Scrape for Collector {
+    async fn scrape(&mut self, tick: Tick) {
+        let collecting = Arc::clone(&self.collecting);
+        let _collecting = collecting.lock().await;
+        if tick.skipped > 0 {
+            tracing::warn!(skipped = tick.skipped, "a collection took longer than collection_interval");
+        }
+        self.identity.set_instance(&self.instance.borrow());
+        self.collect(Moment::now(self.origin)).await;
+        let failures = self.health.take_failures();
+        let records = self.records.len();
+        let batch = self.records.take();
+        tracing::debug!(records, points = batch.items(), failures, "collected");
+        self.output.send(batch, failures).await;
+    }
+}
+
+impl Collector {
+    async fn collect(&mut self, at: Moment) {
+        self.host.collect(at, &self.identity, &mut self.health, &mut self.records).await;
+    }
+}
+
+impl Output {
+    /// Sends to `consumer`, counting as the receiver of `settings`.
+    pub(crate) fn new(settings: &Settings, consumer: Arc<dyn Consumer>) -> Self {
+        Self {
+            consumer,
+            receiver: ReceiverMetrics::new(settings, ""),
+            scraper: ScraperMetrics::new(settings, "host"),
+        }
+    }
+
+    /// A payload that is refused is lost: the next collection has newer figures.
+    async fn send(&self, batch: pdata::Batch, failures: usize) {
+        let points = batch.items();
+        self.scraper.record(Signal::Metrics, points, failures);
+        let answer = self.consumer.consume(batch).await;
+        self.receiver.record(Signal::Metrics, points, &answer);
+        if let Err(error) = answer {
+            let error = chain(&error);
+            tracing::warn!(points, error, "the pipeline refused this collection's records; they are dropped");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What users write.
+
+use confmap::{Duration, Problems};
+use serde::Deserialize;
+
+/// The orchestrators that `container_orchestrator` may name.
+const ORCHESTRATORS: &[&str] = &["eks", "ecs", "none"];
+
+/// The configuration: the receiver's own keys and those of AWS sessions, at one level.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(from = "(Keys, aws::SessionConfig)")]
+pub struct Config {
+    /// The receiver's own.
+    pub keys: Keys,
+    /// Those of AWS sessions. Only `local_mode` and `imds_retries` have an effect: no AWS request is made.
+    pub session: aws::SessionConfig,
+}
+
+/// The keys of upstream and of its fork in the CloudWatch agent.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Keys {
+    /// From one collection to the next. Default `60s`.
+    pub collection_interval: Duration,
+    /// `eks`, `ecs` or `none`; empty, the default, to find it out.
+    pub container_orchestrator: String,
+    /// The attribute `ClusterName`; empty to take it from the environment.
+    pub cluster_name: String,
+    /// The node's name where the environment variable `HOST_NAME` is not set.
+    pub host_name: String,
+    /// Not in a container: read `/proc` even if there is a `/rootfs/proc`.
+    pub run_on_systemd: bool,
+    /// Adds the fields of upstream's enhanced mode that the machine's own records have.
+    pub enable_control_plane_metrics: bool,
+
+    // Without effect so far: see `Config::ignored`.
+    /// Of pod records.
+    pub add_service_as_attribute: bool,
+    /// Of pod records.
+    pub prefer_full_pod_name: bool,
+    /// Of pod records.
+    pub add_full_pod_name_metric_label: bool,
+    /// Of container records.
+    pub add_container_name_metric_label: bool,
+    /// Of cluster records.
+    pub leader_lock_name: String,
+    /// Of cluster records.
+    pub leader_lock_using_config_map_only: bool,
+    /// Of GPU, Neuron and EFA records.
+    pub accelerated_compute_metrics: bool,
+    /// Of the kubelet's client.
+    pub kube_config_path: String,
+    /// Of the kubelet's client.
+    pub host_ip: String,
+    /// An extension that AWS requests pass through.
+    pub middleware: Option<String>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            collection_interval: Duration::from_secs(60),
+            container_orchestrator: String::new(),
+            cluster_name: String::new(),
+            host_name: String::new(),
+            run_on_systemd: false,
+            enable_control_plane_metrics: false,
+            add_service_as_attribute: true,
+            prefer_full_pod_name: false,
+            add_full_pod_name_metric_label: false,
+            add_container_name_metric_label: false,
+            leader_lock_name: "otel-container-insight-clusterleader".to_owned(),
+            leader_lock_using_config_map_only: false,
+            accelerated_compute_metrics: false,
+            kube_config_path: String::new(),
+            host_ip: String::new(),
+            middleware: None,
+        }
+    }
+}
+
+impl From<(Keys, aws::SessionConfig)> for Config {
+    fn from((keys, session): (Keys, aws::SessionConfig)) -> Self {
+        Self { keys, session }
+    }
+}
+
+impl component::Config for Config {
+    fn validate(&self, problems: &mut Problems) {
+        problems.at("collection_interval", |problems| {
+            if self.keys.collection_interval.is_zero() {
+                problems.report_with_help("requires positive value", "the default is 60s");
+            }
+        });
+        problems.at("container_orchestrator", |problems| {
+            let name = self.keys.container_orchestrator.as_str();
+            if !name.is_empty() && !ORCHESTRATORS.contains(&name) {
+                let help = "use eks, ecs or none; without the key it is found out";
+                problems.report_with_help(format!("unsupported container_orchestrator: {name}"), help);
+            }
+        });
+    }
+}
+
+/// The fields among `$key` that are not what they are by default.
+macro_rules! changed {
+    ($config:expr, $default:expr, [$($key:ident),+ $(,)?]) => {{
+        let (config, default) = ($config, $default);
+        [$((stringify!($key), config.$key != default.$key)),+]
+            .into_iter()
+            .filter_map(|(key, changed)| changed.then_some(key))
+    }};
+}
+
+impl Config {
+    /// The keys that were changed and have no effect in this version: the records they are about are not made yet, and
+    /// no AWS request is.
+    pub(crate) fn ignored(&self) -> Vec<&'static str> {
+        let own = changed!(
+            &self.keys,
+            Keys::default(),
+            [
+                add_service_as_attribute,
+                prefer_full_pod_name,
+                add_full_pod_name_metric_label,
+                add_container_name_metric_label,
+                leader_lock_name,
+                leader_lock_using_config_map_only,
+                accelerated_compute_metrics,
+                kube_config_path,
+                host_ip,
+                middleware,
+            ]
+        );
+        let session = changed!(
+            &self.session,
+            aws::SessionConfig::default(),
+            [
+                num_workers,
+                endpoint,
+                request_timeout_seconds,
+                max_retries,
+                no_verify_ssl,
+                proxy_address,
+                region,
+                resource_arn,
+                role_arn,
+                external_id,
+                profile,
+                shared_credentials_file,
+                certificate_file_path,
+            ]
+        );
+        own.chain(session).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(yaml: &str) -> String {
+        let config: Config = confmap::from_yaml(yaml).unwrap();
+        let mut problems = Problems::default();
+        component::Config::validate(&config, &mut problems);
+        problems.to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_at_once() {
+        assert_eq!(problems_of("{}"), "");
+        assert_eq!(problems_of("container_orchestrator: none"), "");
+        assert_eq!(
+            problems_of("{collection_interval: 0s, container_orchestrator: EKS}"),
+            "collection_interval: requires positive value (the default is 60s)\n\
+             container_orchestrator: unsupported container_orchestrator: EKS \
+             (use eks, ecs or none; without the key it is found out)"
+        );
+        assert!(confmap::from_yaml::<Config>("collection_interval: -1s").is_err());
+        let error = confmap::from_yaml::<Config>("clustername: x").unwrap_err().to_string();
+        assert!(error.contains("cluster_name"), "{error}");
+    }
+
+    #[test]
+    fn every_key_of_upstream_and_its_fork_is_known() {
+        let config: Config = confmap::from_yaml(
+            "{collection_interval: 30s, container_orchestrator: eks, add_service_as_attribute: false,
+            prefer_full_pod_name: true, add_full_pod_name_metric_label: true, add_container_name_metric_label: true,
+            cluster_name: c, leader_lock_name: cwagent-clusterleader, leader_lock_using_config_map_only: true,
+            enable_control_plane_metrics: true, accelerated_compute_metrics: true, kube_config_path: /k,
+            host_ip: 10.0.0.1, host_name: h, run_on_systemd: true, middleware: agenthealth/logs, num_workers: 1,
+            endpoint: e, request_timeout_seconds: 1, max_retries: 1, no_verify_ssl: true, proxy_address: p, region: r,
+            local_mode: true, resource_arn: a, role_arn: b, external_id: x, profile: p,
+            shared_credentials_file: [f], imds_retries: 3}",
+        )
+        .unwrap();
+        assert_eq!(config.keys.collection_interval, Duration::from_secs(30));
+        let ignored = config.ignored();
+        assert_eq!(ignored.len(), 22);
+        for effective in ["cluster_name", "host_name", "run_on_systemd", "local_mode", "imds_retries"] {
+            assert!(!ignored.contains(&effective), "{effective}");
+        }
+        assert_eq!(Config::default().ignored(), [""; 0]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Reads the machine and has its records made.
+
+use node::{Host, HostPaths, MountView};
+
+use super::filesystems::FilesystemSizes;
+use super::records::{HostRecords, Sample, Types};
+use crate::collector::Moment;
+use crate::health::Health;
+use crate::identity::Identity;
+use crate::record::Records;
+use crate::surroundings::Orchestrator;
+
+/// The machine as a source of records.
+#[derive(Debug)]
+pub(crate) struct HostSource {
+    host: Host,
+    pub(super) sizes: FilesystemSizes,
+    sample: Sample,
+    records: HostRecords,
+}
+
+impl HostSource {
+    /// The machine below `paths`. `enhanced` adds the fields of upstream's enhanced mode.
+    pub(crate) fn new(paths: HostPaths, orchestrator: Orchestrator, enhanced: bool) -> Self {
+        let types = match orchestrator {
+            Orchestrator::Ecs => Types::INSTANCE,
+            Orchestrator::Eks | Orchestrator::None => Types::NODE,
+        };
+        Self {
+            host: Host::new(paths, MountView::Collector),
+            sizes: FilesystemSizes::default(),
+            sample: Sample::default(),
+            records: HostRecords::new(types, enhanced),
+        }
+    }
+
+    /// Reads what does not change: cores and memory. At the start, before the first collection.
+    pub(crate) fn open(&mut self, health: &mut Health) -> &Self {
+        let machine = self.host.machine();
+        self.sample.machine = health.check("machine", machine).unwrap_or_default();
+        self
+    }
+
+    /// The reader, for saying what it found.
+    pub(crate) fn reader(&self) -> &Host {
+        &self.host
+    }
+
+    /// Cores and memory, as far as they are known.
+    pub(crate) fn machine(&self) -> node::Machine {
+        self.sample.machine
+    }
+
+    /// Adds the machine's records as of now. A source that cannot be read leaves out its fields or records only.
+    pub(crate) async fn collect(
+        &mut self,
+        at: Moment,
+        identity: &Identity,
+        health: &mut Health,
+        records: &mut Records,
+    ) {
+        self.read(health).await;
+        self.records.write(at, &self.sample, identity, records);
+    }
+
+    async fn read(&mut self, health: &mut Health) {
+        let Self { host, sizes, sample, .. } = self;
+        if sample.machine.cores.is_none() || sample.machine.memory.is_none() {
+            sample.machine = health.check("machine", host.machine()).unwrap_or_default();
+        }
+        sample.cpu = health.check("cpu", host.cpu());
+        sample.memory = health.check("memory", host.memory());
+        sample.interfaces = health.check("network", host.network());
+        sample.disks = health.check("disk I/O", host.disk_io());
+        sample.filesystems.clear();
+        if let Some(filesystems) = health.check("filesystems", host.filesystems()) {
+            sizes.read(&filesystems, health, &mut sample.filesystems).await;
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Start and shutdown.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use component::{BoxError, Component, Consumer, Host, Settings, async_trait};
+use helper::scraper::{Schedule, run};
+use node::{HostPaths, Version};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::collector::{Collector, Output};
+use crate::health::Health;
+use crate::host::HostSource;
+use crate::identity::Identity;
+use crate::instance::{Instance, InstanceMetadata, InstanceSource, NodeObject, look_up};
+use crate::record::Records;
+use crate::surroundings::{Orchestrator, Surroundings};
+
+/// The receiver.
+pub(crate) struct Receiver {
+    settings: Settings,
+    config: Arc<Config>,
+    output: Arc<dyn Consumer>,
+    machine: Machine,
+    stop: CancellationToken,
+    /// Locked during a collection, so that shutting down can wait for the end of one.
+    collecting: Arc<tokio::sync::Mutex<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Where this machine's figures and names come from.
+pub(crate) struct Machine {
+    pub(crate) surroundings: Surroundings,
+    pub(crate) paths: HostPaths,
+    /// Who may know which EC2 instance it is; taken at the start.
+    pub(crate) instance_sources: Mutex<Vec<Box<dyn InstanceSource>>>,
+}
+
+impl Machine {
+    /// The machine that the collector runs on.
+    pub(crate) fn discover(config: &Config) -> Self {
+        let paths = if config.keys.run_on_systemd {
+            // A place without files: there is no `/rootfs` to be found.
+            HostPaths::discover_with(Path::new("/dev/null"), |name| std::env::var_os(name))
+        } else {
+            HostPaths::discover()
+        };
+        let surroundings = Surroundings::discover(config);
+        let instance_sources = Mutex::new(instance_sources(&surroundings, config));
+        Self { surroundings, paths, instance_sources }
+    }
+}
+
+/// The Node object where there is one, and instance metadata unless the user does without.
+fn instance_sources(surroundings: &Surroundings, config: &Config) -> Vec<Box<dyn InstanceSource>> {
+    let mut sources: Vec<Box<dyn InstanceSource>> = Vec::new();
+    if let Some(node) = surroundings.node_name.clone()
+        && surroundings.orchestrator == Orchestrator::Eks
+        && k8s::is_in_cluster()
+    {
+        sources.push(Box::new(NodeObject { node, connect: Box::new(k8s::ApiServer::in_cluster) }));
+    }
+    if !config.session.local_mode {
+        let retries = u32::try_from(config.session.imds_retries).unwrap_or(0);
+        sources.push(Box::new(InstanceMetadata { retries }));
+    }
+    sources
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Receiver {
+    /// A receiver for `machine`, not started.
+    pub(crate) fn new(
+        settings: Settings,
+        config: Arc<Config>,
+        output: Arc<dyn Consumer>,
+        machine: Machine,
+    ) -> Self {
+        Self {
+            settings,
+            config,
+            output,
+            machine,
+            stop: CancellationToken::new(),
+            collecting: Arc::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
+    fn collector(&self, instance: watch::Receiver<Instance>) -> Collector {
+        let Machine { surroundings, paths, .. } = &self.machine;
+        let mut health = Health::default();
+        let enhanced = self.config.keys.enable_control_plane_metrics;
+        let mut host = HostSource::new(paths.clone(), surroundings.orchestrator, enhanced);
+        host.open(&mut health);
+        Collector {
+            collecting: Arc::clone(&self.collecting),
+            origin: Instant::now(),
+            instance,
+            identity: Identity::new(surroundings, paths.sys.clone()),
+            host,
+            health,
+            records: Records::default(),
+            output: Output::new(&self.settings, Arc::clone(&self.output)),
+        }
+    }
+
+    /// Says what was found and what was not.
+    fn tell(&self, host: &HostSource) {
+        let Machine { surroundings, paths, .. } = &self.machine;
+        let machine = host.machine();
+        let cgroups = host.reader().cgroups();
+        tracing::info!(
+            receiver = %self.settings.id,
+            orchestrator = surroundings.orchestrator.as_str(),
+            orchestrator_from = surroundings.orchestrator_from,
+            node_name = surroundings.node_name.as_deref().unwrap_or_default(),
+            node_name_from = surroundings.node_name_from,
+            cluster_name = surroundings.cluster_name.as_deref().unwrap_or_default(),
+            cluster_name_from = surroundings.cluster_name_from,
+            cgroup = match cgroups.map(|cgroups| (cgroups.version(), cgroups.is_namespaced())) {
+                None => "none: figures come from /proc",
+                Some((Version::V1, _)) => "v1",
+                Some((Version::V2, false)) => "v2",
+                Some((Version::V2, true)) => "v2, but only this container's: figures come from /proc",
+            },
+            proc = %paths.proc.display(),
+            sys = %paths.sys.display(),
+            cores = machine.cores.unwrap_or_default(),
+            memory_bytes = machine.memory.unwrap_or_default(),
+            kubelet = match surroundings.orchestrator {
+                Orchestrator::Eks => "not asked by this version: no pod and container records, no requests",
+                Orchestrator::Ecs | Orchestrator::None => "none",
+            },
+            instance = "not known yet",
+            "found this machine"
+        );
+        let ignored = self.config.ignored();
+        if !ignored.is_empty() {
+            let keys = ignored.join(", ");
+            tracing::warn!(receiver = %self.settings.id, keys, "these keys have no effect in this version");
+        }
+        for remedy in surroundings.remedies() {
+            tracing::warn!(receiver = %self.settings.id, "{remedy}");
+        }
+    }
+
+    fn look_up_instance(&self, host: &Host, found: watch::Sender<Instance>) -> JoinHandle<()> {
+        let sources = std::mem::take(&mut *lock(&self.machine.instance_sources));
+        let (stop, pause) = (self.stop.clone(), *self.config.keys.collection_interval);
+        host.spawn(format!("{}: instance", self.settings.id), async move {
+            stop.run_until_cancelled(look_up(sources, pause, found)).await;
+        })
+    }
+
+    fn collect_at_interval(&self, host: &Host, mut collector: Collector) -> JoinHandle<()> {
+        let schedule = Schedule::every(*self.config.keys.collection_interval, Duration::ZERO);
+        let stop = self.stop.clone();
+        host.spawn(format!("{}: collector", self.settings.id), async move {
+            run(schedule, stop, &mut collector).await;
+        })
+    }
+}
+
+#[async_trait]
+impl Component for Receiver {
+    async fn start(&self, host: &Host) -> Result<(), BoxError> {
+        let (sender, receiver) = watch::channel(Instance::default());
+        let collector = self.collector(receiver);
+        self.tell(&collector.host);
+        let tasks = [self.look_up_instance(host, sender), self.collect_at_interval(host, collector)];
+        lock(&self.tasks).extend(tasks);
+        Ok(())
+    }
+
+    /// Lets a collection that is under way come to its end.
+    async fn shutdown(&self, deadline: Instant) -> Result<(), BoxError> {
+        let idle = tokio::time::timeout_at(deadline, self.collecting.lock()).await;
+        self.stop.cancel();
+        drop(idle);
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        for task in tasks {
+            if tokio::time::timeout_at(deadline, task).await.is_err() {
+                return Err("a collection did not end in time".into());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! The collector as a child process, and what the kernel says of it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// Ticks per second of the CPU times in `/proc/<pid>/stat`.
+const USER_HZ: f64 = 100.0;
+
+/// A running collector; killed when dropped.
+pub struct Collector {
+    child: Child,
+    /// Its configuration; removed with it.
+    _config: Option<tempfile::NamedTempFile>,
+}
+
+/// The release binary beside this program.
+pub fn binary() -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let binary = here.with_file_name("otelcol-insights");
+    if !binary.exists() {
+        bail!("{} is missing: cargo build --release", binary.display());
+    }
+    Ok(binary)
+}
+
+impl Collector {
+    /// Starts with a configuration, or with the built-in one. Its log goes to `/dev/null`.
+    pub fn start(config: Option<&str>) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        let file = config.map(write_config).transpose()?;
+        if let Some(file) = &file {
+            command.arg("--config").arg(file.path());
+        }
+        let child = command
+            .env("AWS_ACCESS_KEY_ID", "bench")
+            .env("AWS_SECRET_ACCESS_KEY", "bench")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start the collector")?;
+        Ok(Self { child, _config: file })
+    }
+
+    /// Waits until all `addresses` take connections; the time it took.
+    pub fn wait_for(&mut self, addresses: &[SocketAddr]) -> Result<Duration> {
+        let started = Instant::now();
+        let mut closed = addresses.to_vec();
+        while !closed.is_empty() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the collector ended: {status}");
+            }
+            if started.elapsed() > Duration::from_secs(10) {
+                bail!("{closed:?} did not open within 10 s");
+            }
+            closed.retain(|address| std::net::TcpStream::connect(address).is_err());
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Ok(started.elapsed())
+    }
+
+    /// CPU time so far, user and system, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = self.proc("stat")?;
+        let (_, fields) = stat.rsplit_once(')').context("stat")?;
+        let ticks: Vec<f64> =
+            fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        Ok(ticks.iter().sum::<f64>() / USER_HZ)
+    }
+
+    /// A field of `/proc/<pid>/status` in KiB, as `VmRSS` or `VmHWM`.
+    pub fn status_kib(&self, field: &str) -> Result<u64> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok()).context("status")
+    }
+
+    fn proc(&self, file: &str) -> Result<String> {
+        let path = Path::new("/proc").join(self.child.id().to_string()).join(file);
+        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_config(text: &str) -> Result<tempfile::NamedTempFile> {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
+    std::fs::write(file.path(), text)?;
+    Ok(file)
+}
+
+/// An address that nobody listens on at this moment.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

@@ -1,0 +1,30 @@
+//! Measures the release binary and prints the numbers: `cargo build --release && cargo run --release -p bench`.
+//!
+//! With names of scenarios (`emf`, `forward`, `default`, `size`) only those run.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use bench::{report, scenarios};
+
+fn main() -> Result<()> {
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut rows = Vec::new();
+    if wanted("emf") {
+        rows.extend(runtime.block_on(scenarios::emf())?);
+    }
+    if wanted("forward") {
+        rows.extend(runtime.block_on(scenarios::forward())?);
+    }
+    if wanted("default") {
+        rows.extend(scenarios::default_configuration()?);
+    }
+    if wanted("size") {
+        rows.extend(scenarios::size()?);
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}\n\n{}", report::machine(), report::table(&rows))?;
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! The recorded numbers: what is measured, and how.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::collector::{Collector, binary, free_address};
+use crate::report::Row;
+use crate::{load, sinks};
+
+/// How long each load runs.
+const LOAD: Duration = Duration::from_secs(10);
+/// A run before it, that is not counted: connections, allocator, caches.
+const WARM_UP: Duration = Duration::from_secs(2);
+/// Start-up is measured so many times.
+const STARTS: usize = 21;
+/// How long the idle collector runs before its memory is read.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// The recommended declarations of Container Insights on Kubernetes, base profile, pods and nodes.
+const DECLARATIONS: &str = "
+      - dimensions: [[ClusterName, Namespace, PodName], [ClusterName], [ClusterName, Namespace, Service], [ClusterName, Namespace]]
+        metric_name_selectors: [pod_cpu_utilization, pod_memory_utilization, pod_network_rx_bytes, pod_network_tx_bytes, pod_cpu_utilization_over_pod_limit, pod_memory_utilization_over_pod_limit]
+      - dimensions: [[ClusterName, Namespace, PodName], [ClusterName]]
+        metric_name_selectors: [pod_cpu_reserved_capacity, pod_memory_reserved_capacity]
+      - dimensions: [[ClusterName, Namespace, PodName]]
+        metric_name_selectors: [pod_number_of_container_restarts]
+      - dimensions: [[ClusterName, InstanceId, NodeName], [ClusterName]]
+        metric_name_selectors: [node_cpu_utilization, node_memory_utilization, node_network_total_bytes, node_cpu_reserved_capacity, node_memory_reserved_capacity, node_number_of_running_pods, node_number_of_running_containers]
+      - dimensions: [[ClusterName]]
+        metric_name_selectors: [node_cpu_usage_total, node_cpu_limit, node_memory_working_set, node_memory_limit]
+      - dimensions: [[ClusterName, InstanceId, NodeName], [ClusterName]]
+        metric_name_selectors: [node_filesystem_utilization]
+      - dimensions: [[ClusterName, Namespace, Service], [ClusterName]]
+        metric_name_selectors: [service_number_of_running_pods]
+      - dimensions: [[ClusterName]]
+        metric_name_selectors: [cluster_node_count, cluster_failed_node_count]
+      - dimensions: [[ClusterName, Namespace], [ClusterName]]
+        metric_name_selectors: [namespace_number_of_running_pods]
+";
+
+/// OTLP/gRPC → batch → awsemf → CloudWatch Logs.
+pub async fn emf() -> Result<Vec<Row>> {
+    let (logs, arrived) = sinks::cloudwatch_logs().await?;
+    let otlp = free_address()?;
+    let config = format!(
+        "
+receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{otlp}'}}}}}}}}
+processors: {{batch: }}
+exporters:
+  awsemf:
+    region: us-west-2
+    endpoint: http://{logs}
+    namespace: ContainerInsights
+    log_group_name: '/aws/containerinsights/{{ClusterName}}/performance'
+    log_stream_name: '{{NodeName}}'
+    resource_to_telemetry_conversion: {{enabled: true}}
+    dimension_rollup_option: NoDimensionRollup
+    parse_json_encoded_attr_values: [Sources, kubernetes]
+    metric_declarations: {DECLARATIONS}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{metrics: {{receivers: [otlp], processors: [batch], exporters: [awsemf]}}}}
+"
+    );
+    let load = under_load(&config, otlp).await?;
+    let (requests, bytes) = (arrived.requests.load(Ordering::Relaxed), arrived.bytes.load(Ordering::Relaxed));
+    let per_request = bytes as f64 / requests.max(1) as f64 / 1024.0;
+    let mut rows = load.rows("OTLP/gRPC → batch → awsemf → CloudWatch Logs", Some(1.0));
+    rows.push(Row::new("… size of a PutLogEvents request", per_request, "KiB"));
+    Ok(rows)
+}
+
+/// OTLP/gRPC → OTLP/gRPC, nothing decoded.
+pub async fn forward() -> Result<Vec<Row>> {
+    let (otlp, behind) = (free_address()?, free_address()?);
+    let endpoint = |address: SocketAddr| format!("{{protocols: {{grpc: {{endpoint: '{address}'}}}}}}");
+    let service = |exporter: &str| {
+        format!(
+            "service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{metrics: {{receivers: [otlp], \
+             exporters: [{exporter}]}}}}}}"
+        )
+    };
+    let sink =
+        format!("receivers: {{otlp: {}}}\nexporters: {{nop: }}\n{}\n", endpoint(behind), service("nop"));
+    let mut sink = Collector::start(Some(&sink))?;
+    sink.wait_for(&[behind])?;
+    let config = format!(
+        "receivers: {{otlp: {}}}\nexporters: {{otlp_grpc: {{endpoint: '{behind}', compression: none, tls: \
+         {{insecure: true}}, sending_queue: {{enabled: false}}}}}}\n{}\n",
+        endpoint(otlp),
+        service("otlp_grpc")
+    );
+    Ok(under_load(&config, otlp).await?.rows("OTLP/gRPC → OTLP/gRPC", None))
+}
+
+/// What a load cost the collector.
+struct Load {
+    points: f64,
+    cpu_seconds: f64,
+    wall_seconds: f64,
+    peak_mib: f64,
+}
+
+impl Load {
+    fn rows(&self, what: &str, target: Option<f64>) -> Vec<Row> {
+        let per_core = self.points / self.cpu_seconds / 1e6;
+        vec![
+            target.into_iter().fold(Row::new(what, per_core, "M points/s per core"), Row::at_least),
+            Row::new("… CPU per point", self.cpu_seconds / self.points * 1e9, "ns"),
+            Row::new("… rate during the run", self.points / self.wall_seconds / 1e6, "M points/s"),
+            Row::new("… peak resident memory", self.peak_mib, "MiB"),
+        ]
+    }
+}
+
+async fn under_load(config: &str, otlp: SocketAddr) -> Result<Load> {
+    let mut collector = Collector::start(Some(config))?;
+    collector.wait_for(&[otlp])?;
+    load::metrics(otlp, WARM_UP).await?;
+    let before = collector.cpu_seconds()?;
+    let sent = load::metrics(otlp, LOAD).await?;
+    // What the batch processor still holds belongs to the cost.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(Load {
+        points: sent.points as f64,
+        cpu_seconds: collector.cpu_seconds()? - before,
+        wall_seconds: sent.elapsed.as_secs_f64(),
+        peak_mib: collector.status_kib("VmHWM")? as f64 / 1024.0,
+    })
+}
+
+/// The built-in configuration: memory when idle, time until the ports are open.
+pub fn default_configuration() -> Result<Vec<Row>> {
+    let ports = [4317, 4318].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let mut starts = Vec::new();
+    for _ in 0..STARTS {
+        starts.push(Collector::start(None)?.wait_for(&ports)?.as_secs_f64() * 1e3);
+    }
+    starts.sort_by(f64::total_cmp);
+    let median = starts.get(STARTS / 2).copied().unwrap_or(f64::NAN);
+
+    let mut collector = Collector::start(None)?;
+    collector.wait_for(&ports)?;
+    let before = collector.cpu_seconds()?;
+    std::thread::sleep(IDLE);
+    let cpu = (collector.cpu_seconds()? - before) / IDLE.as_secs_f64() * 1e3;
+    let resident = collector.status_kib("VmRSS")? as f64 / 1024.0;
+    let private = collector.status_kib("RssAnon")? as f64 / 1024.0;
+    Ok(vec![
+        Row::new("start to ports open, median of 21", median, "ms").at_most(50.0),
+        Row::new("idle resident memory, built-in configuration", resident, "MiB").at_most(15.0),
+        Row::new("… of it not backed by the binary's file", private, "MiB"),
+        Row::new("idle CPU, built-in configuration (5 s interval)", cpu, "ms per second"),
+    ])
+}
+
+/// The stripped release binary.
+pub fn size() -> Result<Vec<Row>> {
+    let bytes = std::fs::metadata(binary()?)?.len() as f64;
+    Ok(vec![Row::new("release binary, stripped", bytes / 1e6, "MB").at_most(16.0)])
+}
