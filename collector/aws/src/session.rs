@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::ProfileFileRegionProvider;
+#[allow(deprecated, reason = "the successor is in a crate of the SDK's own machinery")]
 use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
@@ -189,7 +190,9 @@ impl SessionConfig {
             role => {
                 let provider = self.assume_role(role, &region, &sdk).await;
                 sdk.to_builder()
-                    .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(provider))
+                    .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
+                        provider,
+                    ))
                     .build()
             }
         };
@@ -215,6 +218,7 @@ impl SessionConfig {
         Ok(loader)
     }
 
+    #[allow(deprecated, reason = "see the import")]
     fn profile_files(&self) -> Option<ProfileFiles> {
         let mut files = ProfileFiles::builder().include_default_config_file(true);
         for path in &self.shared_credentials_file {

@@ -115,7 +115,8 @@ impl Collector<'_> {
 
     /// Waits for a reason to stop the running service. Returns the configuration to go on with, if it is to go on.
     async fn attend(&self, service: &Service, signals: &mut Signals) -> Option<Configured> {
-        let mut report = Box::pin(service.report(&configuration::describe(self.sources)));
+        let configuration = configuration::describe(self.sources);
+        let mut report = Box::pin(service.report(&configuration));
         let mut reported = false;
         loop {
             let event = tokio::select! {

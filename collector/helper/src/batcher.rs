@@ -9,9 +9,9 @@ use pdata::{Batch, ClientInfo};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::exporter::send_and_finish;
 use crate::config::{BatchConfig, Sizer};
 use crate::delivery::Delivery;
+use crate::exporter::send_and_finish;
 use crate::queue::{Element, Queue, Ticket};
 
 /// Partitions that wait at the same time; beyond it the oldest is sent early.

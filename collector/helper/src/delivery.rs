@@ -12,7 +12,7 @@ use pdata::{Batch, Signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Backoff, RetryConfig};
+use crate::{Backoff, Origin, RetryConfig, log};
 
 /// What an exporter does itself: one attempt to send one batch.
 #[async_trait]
@@ -45,6 +45,7 @@ pub struct SendError {
 /// Sends batches one after another or at the same time, each with its retries.
 pub(crate) struct Delivery {
     pub(crate) sender: Arc<dyn Sender>,
+    pub(crate) origin: Origin,
     pub(crate) retry: RetryConfig,
     pub(crate) timeout: Option<Duration>,
     pub(crate) metrics: ExporterMetrics,
@@ -134,7 +135,7 @@ impl Delivery {
             return Err(wrap("interrupted due to shutdown", error));
         }
         let interval = GoDuration::from(confmap::Duration(wait));
-        tracing::info!(%error, %interval, "Exporting failed. Will retry the request after interval.");
+        log!(info, self.origin, %error, %interval, "Exporting failed. Will retry the request after interval.");
         tokio::select! {
             biased;
             () = self.stopped.cancelled() => Err(wrap("interrupted due to shutdown", error)),

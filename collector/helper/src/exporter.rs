@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batcher::{Batcher, Groups};
 use crate::delivery::{Delivery, Failure, Sender};
 use crate::queue::{Accepted, Element, Queue, Ticket};
-use crate::{QueueConfig, RetryConfig};
+use crate::{Origin, QueueConfig, RetryConfig, log};
 
 /// How an exporter queues, retries and gives up.
 #[derive(Debug, Clone)]
@@ -41,6 +41,7 @@ pub fn exporter(
 ) -> Arc<dyn Exporter> {
     let delivery = Arc::new(Delivery {
         sender,
+        origin: Origin::new(settings, signal),
         retry: config.retry,
         timeout: config.timeout,
         metrics: ExporterMetrics::new(settings, server),
@@ -51,11 +52,10 @@ pub fn exporter(
     });
     let queue = config.queue.as_ref().map(|config| (Queue::new(config), config.clone()));
     observe(settings, signal, &delivery.in_flight, queue.as_ref().map(|(queue, _)| queue));
-    Arc::new(QueuedExporter { id: settings.id.to_string(), delivery, queue, tasks: Mutex::default() })
+    Arc::new(QueuedExporter { delivery, queue, tasks: Mutex::default() })
 }
 
 struct QueuedExporter {
-    id: String,
     delivery: Arc<Delivery>,
     queue: Option<(Arc<Queue>, QueueConfig)>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -67,7 +67,7 @@ impl Component for QueuedExporter {
         self.delivery.sender.start(host).await?;
         let Some((queue, config)) = &self.queue else { return Ok(()) };
         let consumers = u32::try_from(config.num_consumers).unwrap_or(1).max(1);
-        let name = format!("{}: {} queue", self.id, self.delivery.signal);
+        let name = format!("{}: {} queue", self.delivery.origin.id, self.delivery.signal);
         let spawned = match &config.batch {
             Some(batch) => {
                 let batcher = Batcher {
@@ -115,7 +115,7 @@ impl Consumer for QueuedExporter {
             Some((queue, _)) => self.enqueue(queue, batch).await.map_err(|error| (error, items)),
         };
         result.map_err(|(error, rejected_items)| {
-            tracing::error!(%error, rejected_items, "Exporting failed. Rejecting data.");
+            log!(error, self.delivery.origin, %error, rejected_items, "Exporting failed. Rejecting data.");
             error
         })
     }
@@ -126,9 +126,9 @@ impl QueuedExporter {
         let items = batch.items();
         match queue.offer(batch).await {
             Ok(Accepted::Queued) => Ok(()),
-            Ok(Accepted::Pending(outcome)) => outcome
-                .await
-                .unwrap_or_else(|_| Err(ConsumeError::retryable("interrupted due to shutdown"))),
+            Ok(Accepted::Pending(outcome)) => {
+                outcome.await.unwrap_or_else(|_| Err(ConsumeError::retryable("interrupted due to shutdown")))
+            }
             Err(error) => {
                 self.delivery.metrics.enqueue_failed(self.delivery.signal, items);
                 Err(error)
@@ -146,7 +146,7 @@ impl QueuedExporter {
         }
         if dropped_items > 0 {
             self.delivery.metrics.sent(self.delivery.signal, 0, dropped_items);
-            tracing::error!(%error, dropped_items, "Exporting failed. Dropping data.");
+            log!(error, self.delivery.origin, %error, dropped_items, "Exporting failed. Dropping data.");
         }
     }
 }
@@ -155,7 +155,7 @@ impl QueuedExporter {
 async fn join(tasks: &mut Vec<JoinHandle<()>>) {
     while let Some(task) = tasks.last_mut() {
         if let Err(error) = task.await {
-            tracing::error!(%error, "sending queue consumer failed");
+            tracing::error!(%error, "Sending queue consumer failed.");
         }
         tasks.pop();
     }
@@ -180,17 +180,18 @@ pub(crate) async fn send_and_finish(
         ticket.finish(result.as_ref().copied().map_err(|failure| &failure.error));
     }
     if let (Err(Failure { error, lost }), true) = (&result, dropped) {
-        tracing::error!(%error, dropped_items = lost, "Exporting failed. Dropping data.");
+        log!(error, delivery.origin, %error, dropped_items = lost, "Exporting failed. Dropping data.");
     }
 }
 
 /// Declares the gauges. They hold weak references: the metrics of an exporter that is gone just end.
 fn observe(settings: &Settings, signal: Signal, in_flight: &Arc<AtomicU64>, queue: Option<&Arc<Queue>>) {
-    let attributes = [
-        KeyValue::new("exporter", settings.id.to_string()),
-        KeyValue::new("data_type", signal.as_str()),
-    ];
-    let gauge = |name: &str, what: &'static str, unit: &'static str, value: Box<dyn Fn() -> Option<u64> + Send + Sync>| {
+    let attributes =
+        [KeyValue::new("exporter", settings.id.to_string()), KeyValue::new("data_type", signal.as_str())];
+    let gauge = |name: &str,
+                 what: &'static str,
+                 unit: &'static str,
+                 value: Box<dyn Fn() -> Option<u64> + Send + Sync>| {
         let attributes = attributes.clone();
         // The meter keeps the callback; the handle itself is not needed.
         let _ = settings

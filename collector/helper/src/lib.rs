@@ -43,10 +43,16 @@ mod batcher;
 mod config;
 mod delivery;
 mod exporter;
+mod log;
 mod queue;
 pub mod scraper;
+pub mod text;
 
 pub use backoff::Backoff;
 pub use config::{BatchConfig, PartitionConfig, QueueConfig, RetryConfig, Sizer, TimeoutConfig};
 pub use delivery::{SendError, Sender};
 pub use exporter::{ExporterConfig, exporter};
+pub use log::Origin;
+
+#[doc(hidden)]
+pub use tracing;

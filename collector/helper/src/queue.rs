@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use component::ConsumeError;
 use pdata::Batch;
@@ -47,7 +47,8 @@ pub(crate) struct Ticket {
 
 /// The room of an element.
 struct Place {
-    queue: Arc<Queue>,
+    /// Weak, because the queue holds the element that holds this.
+    queue: Weak<Queue>,
     size: u64,
     outcome: Mutex<Outcome>,
 }
@@ -135,7 +136,7 @@ impl Queue {
             (None, Accepted::Queued)
         };
         let outcome = Mutex::new(Outcome { errors: Vec::new(), answer });
-        let place = Arc::new(Place { queue: self.clone(), size, outcome });
+        let place = Arc::new(Place { queue: Arc::downgrade(self), size, outcome });
         state.elements.push_back(Element { batch, ticket: Ticket { place, finished: false } });
         drop(state);
         self.filled.notify_one();
@@ -226,7 +227,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.queue.free(self.size);
+        if let Some(queue) = self.queue.upgrade() {
+            queue.free(self.size);
+        }
         let mut outcome = self.lock();
         let errors = std::mem::take(&mut outcome.errors);
         if let Some(answer) = outcome.answer.take() {

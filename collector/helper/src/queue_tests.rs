@@ -127,11 +127,9 @@ proptest! {
 #[tokio::test]
 async fn sizers_count_what_they_say() {
     let batch = testkit::gauges(2, 3);
-    for (sizer, expected) in [
-        (Sizer::Requests, 1),
-        (Sizer::Items, 6),
-        (Sizer::Bytes, batch.encoded_len() as u64),
-    ] {
+    for (sizer, expected) in
+        [(Sizer::Requests, 1), (Sizer::Items, 6), (Sizer::Bytes, batch.encoded_len() as u64)]
+    {
         let queue = queue(1_000_000, sizer, false);
         assert_eq!(text(queue.offer(batch.clone()).await), "");
         assert_eq!(queue.used(), expected, "{sizer:?}");

@@ -74,7 +74,10 @@ fn what_is_refused() {
     check("sending_queue: {queue_size: 0}", "sending_queue: `queue_size` must be positive");
     check("sending_queue: {queue_size: -5}", "`queue_size` must be positive");
     check("sending_queue: {sizer: pods}", "invalid sizer: \"pods\"");
-    check("sending_queue: {storage: file_storage}", "sending_queue::storage: storage extension \"file_storage\"");
+    check(
+        "sending_queue: {storage: file_storage}",
+        "sending_queue::storage: storage extension \"file_storage\"",
+    );
     check(
         "sending_queue: {storage: file_storage, wait_for_result: true}",
         "`wait_for_result` is not supported with a persistent queue configured with `storage`",
@@ -98,7 +101,10 @@ fn what_is_refused() {
         "sending_queue::batch::partition: duplicate entry in metadata_keys: \"a\" (case-insensitive)",
     );
     check("sending_queue: {num_consumer: 1}", "has invalid keys: num_consumer");
-    check("retry_on_failure: {enabled: false, randomization_factor: 2}", "'randomization_factor' must be within [0, 1]");
+    check(
+        "retry_on_failure: {enabled: false, randomization_factor: 2}",
+        "'randomization_factor' must be within [0, 1]",
+    );
     check("retry_on_failure: {multiplier: -1}", "'multiplier' must be non-negative");
     check(
         "retry_on_failure: {max_elapsed_time: 1s, max_interval: 1s}",

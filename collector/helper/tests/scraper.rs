@@ -53,7 +53,10 @@ async fn collections_happen_on_schedule() {
 async fn slow_collections_skip_and_never_overlap() {
     let every = Schedule::every(Duration::from_secs(10), Duration::ZERO);
     // The first takes three and a half intervals: it is followed at once by the one that is due, then by the grid.
-    assert_eq!(collect(every, Duration::from_secs(65), &[35]).await, [(0, 0), (35, 0), (40, 2), (50, 0), (60, 0)]);
+    assert_eq!(
+        collect(every, Duration::from_secs(65), &[35]).await,
+        [(0, 0), (35, 0), (40, 2), (50, 0), (60, 0)]
+    );
 }
 
 #[tokio::test(start_paused = true)]

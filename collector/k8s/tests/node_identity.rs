@@ -1,5 +1,7 @@
 //! The node asks a real HTTP server who it is.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use k8s::{ApiServer, ApiServerConfig, Error, NodeIdentity};
 use testkit::FakeApiServer;
 

@@ -39,7 +39,10 @@ mod tests {
         headers.append("X-Tenant", "a".parse().unwrap());
         headers.append("X-Tenant", "b".parse().unwrap());
         let peer = Some(([127, 0, 0, 1], 5).into());
-        assert_eq!(*client_info(peer, &headers, Some("h"), false), ClientInfo { address: peer, metadata: vec![] });
+        assert_eq!(
+            *client_info(peer, &headers, Some("h"), false),
+            ClientInfo { address: peer, metadata: vec![] }
+        );
         let metadata = client_info(peer, &headers, Some("h"), true).metadata.clone();
         let text = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         assert_eq!(metadata, [("host".into(), text(&["h"])), ("x-tenant".into(), text(&["a", "b"]))]);

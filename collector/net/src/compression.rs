@@ -44,15 +44,8 @@ const SNAPPY_STREAM_IDENTIFIER: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 
 impl Encoding {
     /// All encodings, in the order of upstream's list.
-    pub const ALL: [Encoding; 7] = [
-        Self::Gzip,
-        Self::Zstd,
-        Self::Zlib,
-        Self::Snappy,
-        Self::Deflate,
-        Self::Lz4,
-        Self::SnappyFramed,
-    ];
+    pub const ALL: [Encoding; 7] =
+        [Self::Gzip, Self::Zstd, Self::Zlib, Self::Snappy, Self::Deflate, Self::Lz4, Self::SnappyFramed];
 
     /// The name in headers and configurations.
     pub fn as_str(self) -> &'static str {

@@ -14,10 +14,14 @@ mod body;
 mod client_info;
 mod compression;
 mod config;
+mod connector;
+mod dial;
 mod error;
 mod grpc;
+mod http_client;
 mod http_server;
 mod listen;
+pub mod otlp;
 mod proxy;
 mod random;
 mod serve;
@@ -35,7 +39,8 @@ pub use config::{
     check_extensions,
 };
 pub use error::{Error, TlsError};
-pub use grpc::{Call, GrpcService, Method, UnaryReply, Unknown, grpc_serve_options};
+pub use grpc::{Call, GrpcClient, GrpcService, Method, UnaryReply, Unknown, grpc_serve_options};
+pub use http_client::{HttpAnswer, HttpClient, HttpFailure};
 pub use http_server::{App, HttpRequest, HttpService, RequestError, clean_path, http_serve_options, respond};
 pub use listen::{ListenError, Listener, LocalAddress, SocketFile, Transport, split_host_port};
 pub use serve::{Handler, ServeOptions, Server};

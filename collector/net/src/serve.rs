@@ -24,6 +24,8 @@ use crate::tls::ServerTls;
 
 /// The longest that a TLS handshake takes: grpc-go's `connectionTimeout`.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a connection without a request in progress is kept when the server stops: what is on its way may arrive.
+const LINGER: Duration = Duration::from_secs(1);
 /// The wait after a failed `accept`, growing up to the longest: those of Go's `net/http`.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(5);
 const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -195,7 +197,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::default());
-    let service = hyper::service::service_fn(|request| answer(request, peer, shared.clone(), activity.clone()));
+    let service =
+        hyper::service::service_fn(|request| answer(request, peer, shared.clone(), activity.clone()));
     let io = TokioIo::new(stream);
     if http2 {
         let connection = http2_builder(shared).serve_connection(io, service);
@@ -268,6 +271,7 @@ async fn drive<C, E, H: Handler>(
     tokio::select! {
         result = connection => finished(result),
         () = shared.kill.cancelled() => {}
+        () = activity.idle_for(Some(LINGER)) => {}
         () = sleep(grace) => {}
     }
 }
@@ -323,4 +327,3 @@ where
         drop(self.host.spawn(self.name.clone(), self.tasks.track_future(future)));
     }
 }
-

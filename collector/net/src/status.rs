@@ -80,10 +80,11 @@ impl Status {
     /// Reads a `google.rpc.Status`; `None` if it is none, or says OK.
     pub fn from_protobuf(bytes: &[u8]) -> Option<Self> {
         let status = RpcStatus::decode(bytes).ok()?;
-        let retry_after = status.details.iter().find(|detail| detail.type_url == RETRY_INFO).and_then(|detail| {
-            let delay = RetryInfo::decode(detail.value.as_slice()).ok()?.retry_delay?;
-            Some(Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?))
-        });
+        let retry_after =
+            status.details.iter().find(|detail| detail.type_url == RETRY_INFO).and_then(|detail| {
+                let delay = RetryInfo::decode(detail.value.as_slice()).ok()?.retry_delay?;
+                Some(Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?))
+            });
         Some(Self { code: Code::from_number(status.code)?, message: status.message, retry_after })
     }
 
@@ -174,7 +175,10 @@ mod tests {
         };
         check(Status::new(Code::Unavailable, "no \"x\""), r#"{"code":14, "message":"no \"x\""}"#);
         check(
-            Status { retry_after: Some(Duration::from_millis(1500)), ..Status::new(Code::ResourceExhausted, "") },
+            Status {
+                retry_after: Some(Duration::from_millis(1500)),
+                ..Status::new(Code::ResourceExhausted, "")
+            },
             r#"{"code":8, "message":"", "details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo", "retryDelay":"1.5s"}]}"#,
         );
     }

@@ -1,9 +1,10 @@
 //! What flows through a pipeline.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, Bytes};
 use smallvec::{SmallVec, smallvec};
@@ -56,6 +57,29 @@ pub struct ClientInfo {
     pub metadata: Vec<(String, Vec<String>)>,
 }
 
+/// Which branches of a fan-out have taken a batch that is offered again: shared by all clones of the batch.
+///
+/// A stage that offers a batch repeatedly attaches it, a fan-out notes in it, so that a branch that took the batch is not
+/// given it again because its neighbour refused.
+#[derive(Debug, Default)]
+pub struct Deliveries(Mutex<BTreeSet<(u64, usize)>>);
+
+impl Deliveries {
+    /// Whether a branch of the fan-out with this number has taken the batch.
+    pub fn contains(&self, fan_out: u64, branch: usize) -> bool {
+        self.lock().contains(&(fan_out, branch))
+    }
+
+    /// Notes that it has.
+    pub fn insert(&self, fan_out: u64, branch: usize) {
+        self.lock().insert((fan_out, branch));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(u64, usize)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Checked, encoded telemetry of one signal. Cloning shares the bytes.
 #[derive(Clone)]
 pub struct Batch {
@@ -63,6 +87,7 @@ pub struct Batch {
     pub(crate) chunks: SmallVec<[Chunk; 1]>,
     pub(crate) items: usize,
     client: Option<Arc<ClientInfo>>,
+    pub(crate) deliveries: Option<Arc<Deliveries>>,
 }
 
 /// A piece of a batch: an encoded request of its own.
@@ -101,7 +126,7 @@ pub(crate) struct Entry<'a> {
 impl Batch {
     /// A batch without items.
     pub fn empty(signal: Signal) -> Self {
-        Self { signal, chunks: SmallVec::new(), items: 0, client: None }
+        Self { signal, chunks: SmallVec::new(), items: 0, client: None, deliveries: None }
     }
 
     /// Checks the body of an export request. The bytes are kept, not copied.
@@ -110,7 +135,7 @@ impl Batch {
         if report.canonical {
             return Ok(Self::of_chunk(signal, Chunk::encoded(body, report.items)));
         }
-        let body = Bytes::from(canonical::rewrite(signal, &body)?);
+        let body = Bytes::from(canonical::rewrite(signal, &body));
         let report = validate::check(signal, &body)?;
         Ok(Self::of_chunk(signal, Chunk::encoded(body, report.items)))
     }
@@ -122,7 +147,7 @@ impl Batch {
 
     pub(crate) fn of_chunk(signal: Signal, chunk: Chunk) -> Self {
         let items = chunk.items;
-        Self { signal, chunks: smallvec![chunk], items, client: None }
+        Self { signal, chunks: smallvec![chunk], items, client: None, deliveries: None }
     }
 
     /// What the items are.
@@ -162,6 +187,19 @@ impl Batch {
         self
     }
 
+    /// Makes this batch and its clones one delivery: fan-outs give it to each of their branches once, however often it is
+    /// offered. Joining or splitting ends that.
+    #[must_use]
+    pub fn tracked(mut self) -> Self {
+        self.deliveries = Some(Arc::default());
+        self
+    }
+
+    /// What fan-outs note, where the batch is [tracked](Self::tracked).
+    pub fn deliveries(&self) -> Option<&Deliveries> {
+        self.deliveries.as_deref()
+    }
+
     /// Appends another batch of the same signal; the client stays if it is the same. The bytes are not copied, but for
     /// those of a few kilobytes: repeated fields of protobuf messages concatenate.
     ///
@@ -173,6 +211,7 @@ impl Batch {
         if self.client != other.client {
             self.client = None;
         }
+        self.deliveries = None;
         self.items += other.items;
         other.chunks.into_iter().for_each(|chunk| self.push(chunk));
         Ok(())

@@ -1,58 +1,134 @@
 //! Rewrites requests that are valid but encoded as no OTLP implementation encodes them.
+//!
+//! Source: the protocol buffers encoding guide, "Last One Wins": of a singular field the last value counts, messages
+//! are merged, which is the same as reading their bytes one after the other; of a oneof the last member counts.
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message;
+use smallvec::{SmallVec, smallvec};
 
-use crate::wire::{FieldValue, Fields, put_bytes, put_message};
-use crate::{InvalidPayload, Signal};
+use crate::Signal;
+use crate::schema::{self, Field, Kind, Message, Rule};
+use crate::wire::{
+    FieldValue, Fields, WireType, close_message, open_message, put_bytes, put_fixed32, put_fixed64,
+    put_message, put_uint, put_varint,
+};
 
-/// Decodes into owned structs and encodes again. Unknown fields are dropped, as upstream drops them.
-pub(crate) fn rewrite(signal: Signal, bytes: &[u8]) -> Result<Vec<u8>, InvalidPayload> {
-    match signal {
-        Signal::Metrics => through::<ExportMetricsServiceRequest>(bytes),
-        Signal::Logs => through::<ExportLogsServiceRequest>(bytes),
-        Signal::Traces => through::<ExportTraceServiceRequest>(bytes),
-    }
-}
+/// The bytes of a message, in pieces that are read one after the other.
+type Pieces<'a> = SmallVec<[&'a [u8]; 2]>;
 
-fn through<M: Message + Default>(bytes: &[u8]) -> Result<Vec<u8>, InvalidPayload> {
-    M::decode(renumber_scopes(bytes).as_slice())
-        .map(|request| request.encode_to_vec())
-        .map_err(|error| InvalidPayload::new(String::new(), None, error.to_string()))
-}
-
-/// Gives scopes that stand in the field of the former instrumentation library (1000) today's number (2). The messages
-/// have the same shape otherwise. Bytes behind anything unreadable stay as they are, for the decoder to refuse.
-fn renumber_scopes(bytes: &[u8]) -> Vec<u8> {
+/// Encodes a checked request anew, in the usual way.
+///
+/// Nothing is decoded into structs: a request of many empty messages would need a hundred times its size.
+pub(crate) fn rewrite(signal: Signal, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
-    let mut entries = Fields::new(bytes);
-    let mut copied = 0;
-    while let Some((number, value)) = entries.next() {
-        match value {
-            FieldValue::Len(entry) if number == 1 => {
-                put_message(&mut out, 1, |out| renumber_entry(out, entry))
-            }
-            _ => out.extend_from_slice(bytes.get(copied..entries.position()).unwrap_or_default()),
-        }
-        copied = entries.position();
-    }
-    out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
+    put_canonical(&mut out, schema::request(signal), &[bytes]);
     out
 }
 
-fn renumber_entry(out: &mut Vec<u8>, entry: &[u8]) {
-    let mut fields = Fields::new(entry);
-    let mut copied = 0;
-    while let Some((number, value)) = fields.next() {
-        match value {
-            FieldValue::Len(scope) if number == 1000 => put_bytes(out, 2, scope),
-            _ => out.extend_from_slice(entry.get(copied..fields.position()).unwrap_or_default()),
+fn put_canonical(out: &mut Vec<u8>, message: &'static Message, pieces: &[&[u8]]) {
+    let chosen = chosen_member(message, pieces);
+    for (position, field) in message.fields.iter().enumerate() {
+        let mut values = values(message, pieces).filter(|(at, _)| *at == position).map(|(_, value)| value);
+        match (field.rule, field.kind) {
+            (Rule::Repeated, Kind::Message(inner)) => values.for_each(|value| {
+                put_message(out, field.number, |out| put_canonical(out, inner, &[value.bytes()]));
+            }),
+            (Rule::Repeated, kind) if kind.wire_type() == WireType::Len => {
+                values.for_each(|value| put_value(out, field, value));
+            }
+            (Rule::Repeated, _) => put_packed(out, field, values),
+            (Rule::Oneof, kind) => match (&chosen, kind) {
+                (Some((at, value, pieces)), Kind::Message(inner)) if *at == position => {
+                    debug_assert!(matches!(value, FieldValue::Len(_)));
+                    put_message(out, field.number, |out| put_canonical(out, inner, pieces));
+                }
+                (Some((at, value, _)), _) if *at == position => put_value(out, field, *value),
+                _ => {}
+            },
+            (_, Kind::Message(inner)) => {
+                let pieces: Pieces<'_> = values.map(FieldValue::bytes).collect();
+                if !pieces.is_empty() {
+                    put_message(out, field.number, |out| put_canonical(out, inner, &pieces));
+                }
+            }
+            _ => values.by_ref().last().iter().for_each(|value| put_value(out, field, *value)),
         }
-        copied = fields.position();
     }
-    out.extend_from_slice(entry.get(copied..).unwrap_or_default());
+    put_unknown(out, message, pieces);
+}
+
+/// The known fields of a message, by their position in the schema.
+fn values<'a>(
+    message: &'static Message,
+    pieces: &[&'a [u8]],
+) -> impl Iterator<Item = (usize, FieldValue<'a>)> {
+    pieces.iter().flat_map(|piece| Fields::new(piece)).filter_map(|(number, value)| {
+        let number = u64::from(number);
+        let (position, _) = message.field(number).or_else(|| message.former_field(number))?;
+        Some((position, value))
+    })
+}
+
+/// The member of the oneof that counts, with its last value and, of a message, the pieces to be merged.
+fn chosen_member<'a>(
+    message: &'static Message,
+    pieces: &[&'a [u8]],
+) -> Option<(usize, FieldValue<'a>, Pieces<'a>)> {
+    let mut chosen: Option<(usize, FieldValue<'a>, Pieces<'a>)> = None;
+    let members = values(message, pieces)
+        .filter(|(position, _)| message.fields.get(*position).is_some_and(|field| field.rule == Rule::Oneof));
+    for (position, value) in members {
+        match &mut chosen {
+            Some((at, last, pieces)) if *at == position => {
+                *last = value;
+                pieces.push(value.bytes());
+            }
+            _ => chosen = Some((position, value, smallvec![value.bytes()])),
+        }
+    }
+    chosen
+}
+
+/// Writes numbers, which come one by one or packed, as one packed field.
+fn put_packed<'a>(out: &mut Vec<u8>, field: &Field, values: impl Iterator<Item = FieldValue<'a>>) {
+    let before = out.len();
+    let start = open_message(out, field.number);
+    for value in values {
+        match value {
+            FieldValue::Len(packed) => out.extend_from_slice(packed),
+            FieldValue::Varint(number) => put_varint(out, number),
+            FieldValue::Fixed64(number) => out.extend_from_slice(&number.to_le_bytes()),
+            FieldValue::Fixed32(number) => out.extend_from_slice(&number.to_le_bytes()),
+        }
+    }
+    if out.len() == start {
+        out.truncate(before);
+    } else {
+        close_message(out, start);
+    }
+}
+
+fn put_value(out: &mut Vec<u8>, field: &Field, value: FieldValue<'_>) {
+    match value {
+        FieldValue::Len(bytes) => put_bytes(out, field.number, bytes),
+        FieldValue::Varint(number) => put_uint(out, field.number, number),
+        FieldValue::Fixed64(number) => put_fixed64(out, field.number, number),
+        FieldValue::Fixed32(number) => put_fixed32(out, field.number, number),
+    }
+}
+
+/// Copies what a newer version of OTLP may know.
+fn put_unknown(out: &mut Vec<u8>, message: &'static Message, pieces: &[&[u8]]) {
+    for piece in pieces {
+        let mut fields = Fields::new(piece);
+        let mut at = 0;
+        while let Some((number, _)) = fields.next() {
+            let number = u64::from(number);
+            if message.field(number).is_none() && message.former_field(number).is_none() {
+                out.extend_from_slice(piece.get(at..fields.position()).unwrap_or_default());
+            }
+            at = fields.position();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -65,13 +141,25 @@ mod rebuild;
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use proptest::prelude::*;
+    use prost::Message as _;
 
     use super::random::{self, Flavour, entropy};
     use super::*;
     use crate::Batch;
-    use crate::schema::{self, Field, Kind, Message, Rule};
-    use crate::wire::{WireType, put_fixed32, put_fixed64, put_tag, put_uint, put_varint, take, varint};
+    use crate::wire::{put_tag, take, varint};
+
+    /// Decodes and encodes with `prost`.
+    fn through_prost(signal: Signal, bytes: &[u8]) -> Vec<u8> {
+        match signal {
+            Signal::Metrics => ExportMetricsServiceRequest::decode(bytes).unwrap().encode_to_vec(),
+            Signal::Logs => ExportLogsServiceRequest::decode(bytes).unwrap().encode_to_vec(),
+            Signal::Traces => ExportTraceServiceRequest::decode(bytes).unwrap().encode_to_vec(),
+        }
+    }
 
     /// Encodes messages anew in ways that mean the same and that nobody writes.
     struct Scrambler(u64);
@@ -99,6 +187,19 @@ mod tests {
                         pieces.push((number, piece));
                         continue;
                     }
+                }
+                if let (Kind::Message(inner), false) = (field.kind, field.rule == Rule::Repeated)
+                    && self.below(3) == 0
+                {
+                    // The message in two parts, to be merged.
+                    let cut = self.cut(value.bytes());
+                    let (front, back) = value.bytes().split_at(cut);
+                    for part in [front, back] {
+                        let mut piece = Vec::new();
+                        put_bytes(&mut piece, field.number, &self.message(inner, part));
+                        pieces.push((number, piece));
+                    }
+                    continue;
                 }
                 if field.rule != Rule::Repeated && self.below(4) == 0 {
                     // The same field before, with a value that is overwritten or merged with nothing.
@@ -129,6 +230,14 @@ mod tests {
                 pieces.push((901, group));
             }
             self.shuffle(pieces)
+        }
+
+        /// A place between two fields.
+        fn cut(&mut self, bytes: &[u8]) -> usize {
+            let mut fields = Fields::new(bytes);
+            let skipped = self.below(4);
+            fields.by_ref().take(skipped).for_each(|_| ());
+            fields.position()
         }
 
         /// Shuffles fields; pieces of the same number keep their order.
@@ -226,9 +335,12 @@ mod tests {
             for signal in Signal::ALL {
                 let usual = random::encoded(signal, Flavour::Anything, &entropy);
                 let unusual = Scrambler(seed).message(schema::request(signal), &usual);
-                let expected = rewrite(signal, &unusual).unwrap();
+                let expected = through_prost(signal, &unusual);
+                let usual = rewrite(signal, &unusual);
+                prop_assert!(crate::validate::check(signal, &usual).unwrap().canonical);
+                prop_assert_eq!(&through_prost(signal, &usual), &expected);
                 let batch = Batch::from_protobuf(signal, unusual.into()).unwrap();
-                prop_assert_eq!(&rewrite(signal, &batch.to_protobuf()).unwrap(), &expected);
+                prop_assert_eq!(&through_prost(signal, &batch.to_protobuf()), &expected);
                 let expected = Batch::from_protobuf(signal, expected.into()).unwrap();
                 prop_assert_eq!(batch.items(), expected.items());
                 prop_assert_eq!(rebuild::encoded(&batch), rebuild::encoded(&expected));

@@ -14,10 +14,10 @@
 //!
 //! # Canonical bytes
 //!
-//! Protobuf lets an encoder write the same message in many ways. The check accepts all of them, but rewrites (through
-//! `opentelemetry-proto`, once) those that no OTLP implementation writes and that would make reading slower or wrong
-//! for everybody: a singular field twice, two members of a oneof, a resource behind its items, unpacked or
-//! split repeated numbers, groups, and the field of the former instrumentation library. Everything downstream may rely on it.
+//! Protobuf lets an encoder write the same message in many ways. The check accepts all of them, but those that no OTLP
+//! implementation writes and that would make reading slower or wrong for everybody are rewritten, once: a singular field
+//! twice, two members of a oneof, a resource behind its items, unpacked or split repeated numbers, and the field of the
+//! former instrumentation library. Everything downstream may rely on it.
 
 #[cfg(test)]
 extern crate self as pdata;
@@ -36,7 +36,7 @@ pub mod traces;
 mod validate;
 mod wire;
 
-pub use batch::{Batch, Chunk, ClientInfo, Signal};
+pub use batch::{Batch, Chunk, ClientInfo, Deliveries, Signal};
 pub use build::{MetricsBuilder, ResourceMetricsBuilder};
 pub use common::{AnyValueView, ArrayView, KeyValueView, KeyValues, ResourceView, ScopeView};
 pub use resource::{AttributeValue, ResourceEditor, Value};

@@ -100,6 +100,13 @@ impl Message {
         Some((position, self.fields.get(position)?))
     }
 
+    /// The field that replaced the one of a number: scopes were instrumentation libraries once, and their field has
+    /// kept its shape.
+    #[cold]
+    pub(crate) fn former_field(&self, number: u64) -> Option<(usize, &'static Field)> {
+        if self.entry && number == 1000 { self.field(2) } else { None }
+    }
+
     /// The field of a JSON or proto name.
     pub(crate) fn field_named(&self, name: &str) -> Option<(usize, &'static Field)> {
         self.fields.iter().enumerate().find(|(_, field)| field.json == name || field.proto == name)

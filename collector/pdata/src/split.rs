@@ -30,7 +30,9 @@ impl Batch {
     /// Takes the first `items` items; `self` keeps the rest. Both parts have the resource, the scope and, of a metric,
     /// everything but the points, of what is cut through.
     ///
-    /// Whole resources are moved without copying; only the one that is cut through is written anew.
+    /// Whole resources are moved without copying; only the one that is cut through is written anew. If far more is left
+    /// of it than was taken, what is left becomes a few entries of the same resource, so that taking one part after the
+    /// other stays cheap.
     pub fn split_off_first(&mut self, items: usize) -> Batch {
         let mut first = Batch::empty(self.signal).with_client(self.client().cloned());
         if items >= self.items {
@@ -47,13 +49,14 @@ impl Batch {
         if left > 0
             && let Some(chunk) = self.chunks.first()
         {
-            let halves = cut_chunk(self.signal, chunk, left);
+            let halves = cut_chunk(self.signal, chunk, left, items);
             first.chunks.extend(halves.first);
             self.chunks.remove(0);
             self.chunks.insert_many(0, halves.rest);
         }
         first.items = items;
         self.items -= items;
+        self.deliveries = None;
         first
     }
 }
@@ -82,8 +85,9 @@ fn count(path: &[&[u32]], message: &[u8], limit: usize) -> usize {
     items
 }
 
-/// Cuts a chunk behind its first `items` items: at least one, fewer than it has.
-fn cut_chunk(signal: Signal, chunk: &Chunk, items: usize) -> Halves {
+/// Cuts a chunk behind its first `items` items: at least one, fewer than it has. `step` is after how many more the
+/// next cut is likely.
+fn cut_chunk(signal: Signal, chunk: &Chunk, items: usize, step: usize) -> Halves {
     // The first level is the request, whose entries are looked at here.
     let path = item_path(signal).get(1..).unwrap_or_default();
     let (cut, range) = match &chunk.repr {
@@ -111,8 +115,29 @@ fn cut_chunk(signal: Signal, chunk: &Chunk, items: usize) -> Halves {
     let behind = chunk.items - items - tail.as_ref().map_or(0, |tail| tail.items);
     Halves {
         first: uncut(range.start..cut.before, cut.taken).into_iter().chain(head).collect(),
-        rest: tail.into_iter().chain(uncut(cut.behind..range.end, behind)).collect(),
+        rest: tail
+            .map(|tail| halve(path, tail, step))
+            .into_iter()
+            .flatten()
+            .chain(uncut(cut.behind..range.end, behind))
+            .collect(),
     }
+}
+
+/// Cuts a chunk of one entry in two, its first half in two again and so on, down to a few times `step` items.
+///
+/// Who cuts a large entry into many parts, one after the other, would otherwise copy all that is left each time.
+fn halve(path: &[&[u32]], mut chunk: Chunk, step: usize) -> SmallVec<[Chunk; 2]> {
+    let mut halves = SmallVec::new();
+    while chunk.items / 4 > step {
+        let cut = chunk.entries().next().map(|entry| cut_entry(path, entry, chunk.items / 2 / step * step));
+        let Some((first, rest)) = cut else { break };
+        halves.push(rest);
+        chunk = first;
+    }
+    halves.push(chunk);
+    halves.reverse();
+    halves
 }
 
 impl<'a> Cut<'a> {

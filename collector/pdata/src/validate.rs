@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::Signal;
 use crate::schema::{self, Field, Kind, Message, Rule};
-use crate::wire::{Fields, WireType, take, varint};
+use crate::wire::{Fields, WireType, skip_group, take, varint};
 
 /// How deep messages may nest, the request itself included: protobuf's customary limit.
 pub const MAX_DEPTH: usize = 100;
@@ -123,8 +123,13 @@ impl Pass {
             if tag >> 3 == 0 || tag >> 3 > 0x1fff_ffff {
                 return Err(Fault::new(format!("invalid field number {}", tag >> 3), field_at));
             }
-            let Some((position, field)) = message.field(tag >> 3) else {
-                self.unknown(bytes, &mut at, wire_type, message, tag >> 3)?;
+            let known = message.field(tag >> 3).or_else(|| {
+                let former = message.former_field(tag >> 3);
+                self.canonical &= former.is_none();
+                former
+            });
+            let Some((position, field)) = known else {
+                unknown(bytes, &mut at, wire_type, tag, depth)?;
                 continue;
             };
             self.canonical &= seen.note(position, field, message.entry && field_at != start);
@@ -189,34 +194,29 @@ impl Pass {
         }
         Ok(())
     }
+}
 
-    /// Steps over a field that this version of OTLP does not have.
-    #[cold]
-    fn unknown(
-        &mut self,
-        bytes: &[u8],
-        at: &mut usize,
-        wire_type: WireType,
-        message: &'static Message,
-        number: u64,
-    ) -> Result<(), Box<Fault>> {
-        let value_at = *at;
-        let read = match wire_type {
-            WireType::Varint => varint(bytes, at).is_some(),
-            WireType::Fixed64 => take::<8>(bytes, at).is_some(),
-            WireType::Fixed32 => take::<4>(bytes, at).is_some(),
-            WireType::Len => length_delimited(bytes, at).map(|_| true)?,
-            WireType::Group => {
-                // Only a full protobuf reader knows where a group ends: leave the rest of this message to it.
-                self.canonical = false;
-                *at = bytes.len();
-                true
-            }
-        };
-        // The field of scopes when they were called instrumentation libraries.
-        self.canonical &= !(message.entry && number == 1000);
-        if read { Ok(()) } else { Err(Fault::new("truncated unknown field", value_at)) }
-    }
+/// Steps over a field that this version of OTLP does not have.
+#[cold]
+fn unknown(
+    bytes: &[u8],
+    at: &mut usize,
+    wire_type: WireType,
+    tag: u64,
+    depth: usize,
+) -> Result<(), Box<Fault>> {
+    let value_at = *at;
+    let read = match wire_type {
+        WireType::Varint => varint(bytes, at).is_some(),
+        WireType::Fixed64 => take::<8>(bytes, at).is_some(),
+        WireType::Fixed32 => take::<4>(bytes, at).is_some(),
+        WireType::Len => length_delimited(bytes, at).map(|_| true)?,
+        WireType::Group if skip_group(bytes, at, tag, MAX_DEPTH.saturating_sub(depth)).is_some() => true,
+        WireType::Group => {
+            return Err(Fault::new("group that does not end or nests too deep", value_at));
+        }
+    };
+    if read { Ok(()) } else { Err(Fault::new("truncated unknown field", value_at)) }
 }
 
 /// Which singular fields of a message were met.

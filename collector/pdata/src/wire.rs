@@ -9,7 +9,7 @@ pub(crate) enum WireType {
     Fixed64,
     Len,
     Fixed32,
-    /// Start or end of a group: deprecated, never written by OTLP implementations.
+    /// Start or end of a group: deprecated, never written by OTLP implementations, but legal in a field that is not known.
     Group,
 }
 
@@ -111,10 +111,10 @@ impl<'a> FieldValue<'a> {
 #[inline]
 fn checked_text(bytes: &[u8]) -> &str {
     debug_assert!(std::str::from_utf8(bytes).is_ok());
-    // SAFETY: views are made in this crate only, over the bytes of a `Chunk`. A `Chunk` is made by
-    // `validate::check`, which checks the UTF-8 of every string field of the schema, by the builder and the resource
-    // editor, which take `&str`, or from slices of another chunk at message boundaries. The schema marks as a string
-    // every field that a view reads as text.
+    // SAFETY: views are made in this crate only, over the bytes of a `Chunk`, and of a batch of their own signal. A
+    // `Chunk` is made of bytes that passed `validate::check`, which checks the UTF-8 of every string field of the
+    // schema; by the builder and the resource editor, which take `&str`; or of whole fields of another chunk of the same
+    // signal. The schema marks as a string every field that a view reads as text.
     unsafe { std::str::from_utf8_unchecked(bytes) }
 }
 
@@ -149,20 +149,53 @@ impl<'a> Iterator for Fields<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let tag = varint(self.bytes, &mut self.at)?;
-        let value = match WireType::from_tag(tag)? {
-            WireType::Varint => FieldValue::Varint(varint(self.bytes, &mut self.at)?),
-            WireType::Fixed64 => FieldValue::Fixed64(u64::from_le_bytes(take(self.bytes, &mut self.at)?)),
-            WireType::Fixed32 => FieldValue::Fixed32(u32::from_le_bytes(take(self.bytes, &mut self.at)?)),
+        loop {
+            let tag = varint(self.bytes, &mut self.at)?;
+            let value = match WireType::from_tag(tag)? {
+                WireType::Varint => FieldValue::Varint(varint(self.bytes, &mut self.at)?),
+                WireType::Fixed64 => FieldValue::Fixed64(u64::from_le_bytes(take(self.bytes, &mut self.at)?)),
+                WireType::Fixed32 => FieldValue::Fixed32(u32::from_le_bytes(take(self.bytes, &mut self.at)?)),
+                WireType::Len => {
+                    let len = usize::try_from(varint(self.bytes, &mut self.at)?).ok()?;
+                    let start = self.at;
+                    self.at = start.checked_add(len)?;
+                    FieldValue::Len(self.bytes.get(start..self.at)?)
+                }
+                WireType::Group => {
+                    skip_group(self.bytes, &mut self.at, tag, crate::MAX_DEPTH)?;
+                    continue;
+                }
+            };
+            return Some(((tag >> 3) as u32, value));
+        }
+    }
+}
+
+/// Moves behind the group that `tag` begins. `None` if it does not end, ends as another, or nests too deep.
+#[cold]
+pub(crate) fn skip_group(bytes: &[u8], at: &mut usize, tag: u64, depth: usize) -> Option<()> {
+    const END: u64 = 4;
+    if tag & 7 == END || depth == 0 {
+        return None;
+    }
+    loop {
+        let inner = varint(bytes, at)?;
+        if inner & 7 == END {
+            return (inner >> 3 == tag >> 3).then_some(());
+        }
+        if inner >> 3 == 0 || inner > u64::from(u32::MAX) {
+            return None;
+        }
+        match WireType::from_tag(inner)? {
+            WireType::Varint => drop(varint(bytes, at)?),
+            WireType::Fixed64 => drop(take::<8>(bytes, at)?),
+            WireType::Fixed32 => drop(take::<4>(bytes, at)?),
             WireType::Len => {
-                let len = usize::try_from(varint(self.bytes, &mut self.at)?).ok()?;
-                let start = self.at;
-                self.at = start.checked_add(len)?;
-                FieldValue::Len(self.bytes.get(start..self.at)?)
+                let len = usize::try_from(varint(bytes, at)?).ok()?;
+                *at = at.checked_add(len).filter(|end| *end <= bytes.len())?;
             }
-            WireType::Group => return None,
-        };
-        Some(((tag >> 3) as u32, value))
+            WireType::Group => skip_group(bytes, at, inner, depth - 1)?,
+        }
     }
 }
 

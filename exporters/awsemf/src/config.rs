@@ -203,7 +203,9 @@ impl EmfConfig {
             });
         }
         let destination = &self.output_destination;
-        if self.destination() == Destination::CloudWatch && !destination.eq_ignore_ascii_case(DEFAULT_DESTINATION) {
+        if self.destination() == Destination::CloudWatch
+            && !destination.eq_ignore_ascii_case(DEFAULT_DESTINATION)
+        {
             problems.at("output_destination", |problems| {
                 problems.report_with_help(
                     format!("unknown destination {destination:?}: all data would be discarded"),
@@ -257,10 +259,6 @@ impl Default for EmfConfig {
 
 impl Default for LabelMatcherConfig {
     fn default() -> Self {
-        Self {
-            label_names: Vec::new(),
-            separator: DEFAULT_SEPARATOR.to_owned(),
-            regex: String::new(),
-        }
+        Self { label_names: Vec::new(), separator: DEFAULT_SEPARATOR.to_owned(), regex: String::new() }
     }
 }

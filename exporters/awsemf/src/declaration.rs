@@ -92,15 +92,16 @@ impl Declaration {
             return Err(DeclarationError::NoSelectors);
         }
         for regex in &config.metric_name_selectors {
-            Regex::new(regex)
-                .map_err(|error| DeclarationError::Selector { regex: regex.clone(), reason: brief(&error) })?;
+            Regex::new(regex).map_err(|error| DeclarationError::Selector {
+                regex: regex.clone(),
+                reason: brief(&error),
+            })?;
         }
-        let selectors = RegexSet::new(&config.metric_name_selectors).map_err(|error| {
-            DeclarationError::Selector {
+        let selectors =
+            RegexSet::new(&config.metric_name_selectors).map_err(|error| DeclarationError::Selector {
                 regex: config.metric_name_selectors.join(" | "),
                 reason: brief(&error),
-            }
-        })?;
+            })?;
         let matchers = config.label_matchers.iter().map(Matcher::compile).collect::<Result<_, _>>()?;
         let mut dimensions: Vec<Vec<String>> = Vec::new();
         let mut dropped = 0;
@@ -231,7 +232,10 @@ mod tests {
             assert!(error.starts_with(expected), "{error}");
         };
         check(declaration(&[], &[]), "metric_name_selectors must not be empty");
-        check(declaration(&[], &["["]), r#"invalid regular expression "[" in metric_name_selectors: unclosed"#);
+        check(
+            declaration(&[], &["["]),
+            r#"invalid regular expression "[" in metric_name_selectors: unclosed"#,
+        );
         let with = |names: &[&str], regex: &str| MetricDeclaration {
             label_matchers: vec![LabelMatcherConfig {
                 label_names: strings(names),
@@ -253,7 +257,8 @@ mod tests {
             ..Default::default()
         };
         let mut matched = declaration(&[], &["m"]);
-        matched.label_matchers = vec![matcher(&["a"], "^nothing$"), matcher(&["a", "missing", "b"], "^A;;B$")];
+        matched.label_matchers =
+            vec![matcher(&["a"], "^nothing$"), matcher(&["a", "missing", "b"], "^A;;B$")];
         let list = [declaration(&[], &["m"]), matched];
         let declarations =
             Declarations::new(list.iter().map(|config| Declaration::compile(config).unwrap().0).collect());

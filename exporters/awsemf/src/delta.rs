@@ -7,6 +7,9 @@ const SWEEP_INTERVAL_MS: i64 = 5 * 60 * 1000;
 /// An entry that is not used for so long is forgotten, in milliseconds: the longest that upstream keeps one.
 const LIFETIME_MS: i64 = 10 * 60 * 1000;
 
+/// With more series than this, new ones are not remembered, so that labels without end cannot fill the memory.
+const MAX_SERIES: usize = 1 << 21;
+
 /// Which series: a hash of everything that makes it one. 128 bits, so that two series never meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SeriesKey(pub(crate) u64, pub(crate) u64);
@@ -46,8 +49,15 @@ impl<T: Copy> Table<T> {
             entry.used = now;
             return Some(std::mem::replace(&mut entry.last, value));
         }
+        if self.is_full() {
+            return None;
+        }
         self.entries.insert_unique(key.0, Entry { key, last: value, used: now }, |entry| entry.key.0);
         None
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= MAX_SERIES
     }
 
     fn sweep(&mut self, now: i64) {
@@ -94,6 +104,11 @@ impl Deltas {
         }
     }
 
+    /// Whether new series are not remembered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.numbers.is_full() || self.distributions.is_full()
+    }
+
     /// How many series are remembered.
     pub(crate) fn len(&self) -> usize {
         self.numbers.entries.len() + self.distributions.entries.len()
@@ -113,11 +128,7 @@ mod tests {
             let got: Vec<_> = values.iter().map(|value| deltas.number(KEY, *value, retain, 0)).collect();
             assert_eq!(got, expected);
         };
-        check(
-            &[10.0, 15.0, 15.0, 3.0, 4.0],
-            false,
-            &[None, Some(5.0), Some(0.0), Some(3.0), Some(1.0)],
-        );
+        check(&[10.0, 15.0, 15.0, 3.0, 4.0], false, &[None, Some(5.0), Some(0.0), Some(3.0), Some(1.0)]);
         check(&[10.0, 8.0, 9.0], false, &[None, Some(8.0), Some(1.0)]);
         check(&[10.0, 11.0], true, &[Some(10.0), Some(1.0)]);
     }

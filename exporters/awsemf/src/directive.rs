@@ -92,8 +92,12 @@ impl<'a> Directives<'a> {
     fn rollup_sets(&self) -> Vec<Vec<&'a str>> {
         let scope = self.dimensions.iter().find(|dimension| dimension.name == SCOPE_LABEL);
         let scope: Vec<&str> = scope.map(|dimension| dimension.name).into_iter().collect();
-        let labels: Vec<&str> =
-            self.dimensions.iter().map(|dimension| dimension.name).filter(|name| *name != SCOPE_LABEL).collect();
+        let labels: Vec<&str> = self
+            .dimensions
+            .iter()
+            .map(|dimension| dimension.name)
+            .filter(|name| *name != SCOPE_LABEL)
+            .collect();
         let mut sets = Vec::new();
         if labels.is_empty() || self.rollup == RollupOption::None {
             return sets;
@@ -221,7 +225,8 @@ mod tests {
         let metrics: Vec<&Metric> = ids.iter().filter_map(|id| table.get(*id)).collect();
         let mut accepted = Bits::default();
         rules.declarations.accepting(&mut accepted, &mut String::new(), |_| None);
-        let dimensions: Vec<_> = labels.iter().map(|&name| Dimension { name, usable: name != "empty" }).collect();
+        let dimensions: Vec<_> =
+            labels.iter().map(|&name| Dimension { name, usable: name != "empty" }).collect();
         let mut out = String::new();
         let (_, oversized) = Directives {
             rollup,

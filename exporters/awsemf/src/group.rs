@@ -133,9 +133,10 @@ impl Groups {
         value: Value,
     ) {
         // Points of an entity follow each other, and share one label set.
-        let same = self.list.get(self.latest as usize).is_some_and(|group| {
-            group.key == key && group.labels == set.span
-        });
+        let same = self
+            .list
+            .get(self.latest as usize)
+            .is_some_and(|group| group.key == key && group.labels == set.span);
         if !same {
             self.latest = self.find(labels, key, set, prometheus);
         }
@@ -147,6 +148,11 @@ impl Groups {
             Some(last) => last.next = entry,
             None => group.first = entry,
         }
+    }
+
+    /// Whether the group that the last value joined has these labels.
+    pub(crate) fn latest_has(&self, labels: Span) -> bool {
+        self.list.get(self.latest as usize).is_some_and(|group| group.labels == labels)
     }
 
     /// The place of the group of a key and labels, made if there is none.
@@ -168,7 +174,8 @@ impl Groups {
         }
         let place = list.len() as u32;
         list.push(Group { key, labels: set.span, prometheus, hash, first: NONE, last: NONE });
-        self.index.insert_unique(hash, place, |place| list.get(*place as usize).map_or(0, |group| group.hash));
+        self.index
+            .insert_unique(hash, place, |place| list.get(*place as usize).map_or(0, |group| group.hash));
         place
     }
 

@@ -79,9 +79,11 @@ impl<'a> Labels<'a> {
         self.list.len()
     }
 
-    /// Forgets the labels from `len` on.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.list.truncate(len);
+    /// Forgets a set that nobody refers to, if it is the last one.
+    pub(crate) fn release(&mut self, span: Span) {
+        if span.end == self.list.len() {
+            self.list.truncate(span.start);
+        }
     }
 
     /// Adds a label to a copy of a set.
@@ -140,9 +142,10 @@ impl<'a> Labels<'a> {
         let (left, right) = (self.of(a), self.of(b));
         a == b
             || left.len() == right.len()
-                && left.iter().zip(right).all(|(a, b)| {
-                    a.name == b.name && a.text.get(&self.arena) == b.text.get(&self.arena)
-                })
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|(a, b)| a.name == b.name && a.text.get(&self.arena) == b.text.get(&self.arena))
     }
 
     /// The text of a label of a set.
@@ -156,7 +159,7 @@ impl<'a> Labels<'a> {
     pub(crate) fn text_of(&mut self, value: AnyValueView<'a>) -> Text<'a> {
         match value {
             AnyValueView::String(text) => Text::Borrowed(text),
-            AnyValueView::Empty => Text::Borrowed(""),
+            AnyValueView::Empty => Text::Unset,
             AnyValueView::Bool(true) => Text::Borrowed("true"),
             AnyValueView::Bool(false) => Text::Borrowed("false"),
             value => Text::make(&mut self.arena, |arena| write_value(arena, value)),

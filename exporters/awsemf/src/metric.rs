@@ -117,7 +117,8 @@ impl Metrics {
         let hash = hasher.finish();
         let list = &mut self.list;
         let is = |id: &MetricId| {
-            list.get(*id as usize).is_some_and(|metric| metric.hash == hash && metric.is(name, suffix, otlp_unit))
+            list.get(*id as usize)
+                .is_some_and(|metric| metric.hash == hash && metric.is(name, suffix, otlp_unit))
         };
         if let Some(&id) = self.index.find(hash, is) {
             return id;

@@ -113,8 +113,13 @@ mod tests {
             });
             assert_eq!((out.as_str(), complete), expected, "{pattern}");
         };
-        let attributes =
-            [("ClusterName", "c"), ("k8s.node.name", "n"), ("TaskId", ""), ("aws.ecs.task.id", "t"), ("job", "j")];
+        let attributes = [
+            ("ClusterName", "c"),
+            ("k8s.node.name", "n"),
+            ("TaskId", ""),
+            ("aws.ecs.task.id", "t"),
+            ("job", "j"),
+        ];
         check("", &attributes, ("", true));
         check("/a/{ClusterName}/b", &attributes, ("/a/c/b", true));
         check("{NodeName}{NodeName}-{JobName}", &attributes, ("nn-j", true));

@@ -6,7 +6,7 @@ use foldhash::quality::RandomState;
 use pdata::KeyValueView;
 
 use crate::group::{Groups, Target};
-use crate::labels::{Labels, write_text, write_value};
+use crate::labels::{LabelSet, Labels, write_text, write_value};
 use crate::names::write_service_namespace;
 use crate::rules::Rules;
 use crate::text::{Span, Text};
@@ -84,7 +84,8 @@ impl ResourceContext {
         let receiver = text("receiver").unwrap_or_default();
         let service = text("service.name").unwrap_or_default();
         let insights = rules.enhanced
-            && (receiver == CONTAINER_INSIGHTS || INSIGHTS_SCRAPERS.iter().any(|name| service.starts_with(name)));
+            && (receiver == CONTAINER_INSIGHTS
+                || INSIGHTS_SCRAPERS.iter().any(|name| service.starts_with(name)));
         Self {
             converted,
             target: groups.intern(arena, start, Target { namespace, group, stream }),
@@ -127,7 +128,8 @@ impl Identity {
     }
 
     /// That of labels.
-    pub(crate) fn of_labels(labels: &Labels<'_>, span: Span, states: &(RandomState, RandomState)) -> Self {
-        Self(labels.hash(span, &states.0), labels.hash(span, &states.1))
+    pub(crate) fn of_labels(labels: &Labels<'_>, set: LabelSet, states: &(RandomState, RandomState)) -> Self {
+        // The hash that groups are found by is as good as another.
+        Self(set.hash, labels.hash(set.span, &states.1))
     }
 }

@@ -15,13 +15,14 @@ use crate::json::{write_decoded, write_int, write_string};
 use crate::labels::{Label, STORAGE_RESOLUTION, write_text};
 use crate::metric::{Metric, MetricId, Metrics};
 use crate::rules::{Rules, Version};
+use crate::text::Text;
 use crate::value::{Value, Values};
 
 /// The storage resolution of groups that do not say, in seconds.
 const DEFAULT_RESOLUTION: i64 = 60;
 /// With more templates or more bytes in them the table starts anew.
-const MAX_TEMPLATES: usize = 4096;
-const MAX_BYTES: usize = 32 << 20;
+const MAX_TEMPLATES: usize = 2048;
+const MAX_BYTES: usize = 16 << 20;
 
 /// What decides the shape of an event.
 #[derive(Clone, Copy)]
@@ -147,7 +148,9 @@ impl<'a> Shape<'a> {
         let arena = self.arena;
         self.labels.iter().map(move |label| Dimension {
             name: label.name,
-            usable: !label.name.is_empty() && !label.text.get(arena).is_empty(),
+            // Upstream's dimensions include attributes whose value is not set, which senders do not make by chance.
+            usable: !label.name.is_empty()
+                && (matches!(label.text, Text::Unset) || !label.text.get(arena).is_empty()),
         })
     }
 
@@ -297,7 +300,9 @@ impl Builder {
                 fields.push((label.name, Field::Gap(content)));
             }
         }
-        fields.extend(metrics.iter().map(|(at, metric)| (metric.name.as_str(), Field::Gap(Content::Value(*at)))));
+        fields.extend(
+            metrics.iter().map(|(at, metric)| (metric.name.as_str(), Field::Gap(Content::Value(*at)))),
+        );
         if shape.prometheus {
             fields.push(("prom_metric_type", Field::Text(shape.kind.prometheus_type().to_owned())));
         }

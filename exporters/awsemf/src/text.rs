@@ -9,6 +9,8 @@ pub(crate) enum Text<'a> {
     Borrowed(&'a str),
     /// In the arena of the translation.
     Made { start: usize, end: usize },
+    /// An attribute without a value, which reads as empty text.
+    Unset,
 }
 
 impl<'a> Text<'a> {
@@ -28,6 +30,7 @@ impl<'a> Text<'a> {
         match self {
             Self::Borrowed(text) => text,
             Self::Made { start, end } => arena.get(start..end).unwrap_or_default(),
+            Self::Unset => "",
         }
     }
 }

@@ -1,1 +1,42 @@
-//! The debug exporter: telemetry for a person's eyes.
+//! The `debug` exporter: telemetry for a person's eyes.
+//!
+//! See the `README.md` for the options and the shapes of the output.
+
+mod config;
+mod detailed;
+mod detailed_metrics;
+mod exporter;
+mod go;
+mod normal;
+mod output;
+mod sampler;
+
+use component::{ExporterFactory, Meta, Stability};
+use helper::{ExporterConfig, Origin, RetryConfig};
+use pdata::Signal;
+
+pub use config::{Config, Verbosity};
+use exporter::Printer;
+
+/// The factory of the `debug` exporter.
+pub fn factory() -> ExporterFactory {
+    let meta = Meta {
+        kind: "debug",
+        aliases: &[],
+        deprecated_aliases: &[],
+        signals: &[
+            (Signal::Traces, Stability::Alpha),
+            (Signal::Metrics, Stability::Alpha),
+            (Signal::Logs, Stability::Alpha),
+        ],
+    };
+    ExporterFactory::new::<Config>(meta, |settings, config, signal| {
+        let exporter = ExporterConfig {
+            queue: config.sending_queue.clone(),
+            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
+            timeout: None,
+        };
+        let printer = std::sync::Arc::new(Printer::new(&config, Origin::new(&settings, signal)));
+        Ok(helper::exporter(&settings, signal, printer, exporter, Vec::new()))
+    })
+}

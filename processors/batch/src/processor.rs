@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use component::{BoxError, Component, ConsumeError, Consumer, Host, Settings};
+use helper::Origin;
 use pdata::{Batch, ClientInfo};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -16,7 +17,7 @@ use crate::telemetry::{Telemetry, observe_cardinality};
 
 /// The processor: a shard per combination of metadata values, one if there are no metadata keys.
 pub(crate) struct BatchProcessor {
-    id: String,
+    origin: Origin,
     limits: Limits,
     /// Lower case, sorted.
     keys: Vec<String>,
@@ -61,7 +62,7 @@ impl BatchProcessor {
         observe_cardinality(&settings, Arc::downgrade(&shards));
         let unlimited = config.metadata_cardinality_limit == 0;
         Ok(Self {
-            id,
+            origin: Origin::new(&settings, signal),
             limits: Limits::new(config, signal),
             keys: config.keys(),
             max_shards: if unlimited { usize::MAX } else { config.metadata_cardinality_limit as usize },
@@ -109,14 +110,19 @@ impl BatchProcessor {
             self.stop.subscribe(),
             self.next.clone(),
             self.telemetry.clone(),
+            self.origin.clone(),
         );
-        Ok((sender, host.spawn(format!("{}: batcher", self.id), shard.run())))
+        Ok((sender, host.spawn(format!("{}: batcher", self.origin.id), shard.run())))
     }
 
     fn values(&self, batch: &Batch) -> Values {
         let values = |key: &String| {
             let metadata = batch.client().map_or(&[][..], |client| &client.metadata);
-            metadata.iter().find(|(name, _)| name == key).map(|(_, values)| values.clone()).unwrap_or_default()
+            metadata
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, values)| values.clone())
+                .unwrap_or_default()
         };
         self.keys.iter().map(values).collect()
     }

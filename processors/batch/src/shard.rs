@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use component::{ConsumeError, Consumer};
 use confmap::GoDuration;
-use helper::{Backoff, RetryConfig};
+use helper::{Backoff, Origin, RetryConfig, log};
 use pdata::{Batch, ClientInfo, Signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use crate::Config;
 use crate::telemetry::{Loss, Telemetry, Trigger};
 
-/// How long a batch is offered to the next stage again and again: the default of `retry_on_failure`.
+/// How long a batch is offered to the next stage again and again: the default of `retry_on_failure`. When that was in
+/// vain, each batch is offered once, until one is accepted: a dead exporter must not stall its healthy neighbours for ever.
 const GIVE_UP: Duration = Duration::from_secs(300);
 
 /// When batches are sent, and how large they are.
@@ -42,7 +43,10 @@ pub(crate) struct Shard {
     stop: watch::Receiver<Option<Stop>>,
     next: Arc<dyn Consumer>,
     telemetry: Arc<Telemetry>,
+    origin: Origin,
     pending: Batch,
+    /// The next stage refused a batch for so long that it was given up, and has accepted nothing since.
+    gave_up: bool,
     /// The beginning of the timer's intervals.
     timer: Instant,
 }
@@ -75,9 +79,21 @@ impl Shard {
         stop: watch::Receiver<Option<Stop>>,
         next: Arc<dyn Consumer>,
         telemetry: Arc<Telemetry>,
+        origin: Origin,
     ) -> Self {
         let pending = Batch::empty(limits.signal);
-        Self { limits, client, input, stop, next, telemetry, pending, timer: Instant::now() }
+        Self {
+            limits,
+            client,
+            input,
+            stop,
+            next,
+            telemetry,
+            origin,
+            pending,
+            gave_up: false,
+            timer: Instant::now(),
+        }
     }
 
     /// Runs until shutdown; then hands on everything that is held.
@@ -151,14 +167,20 @@ impl Shard {
 
     /// Hands a batch on, waiting while the next stage refuses it for now.
     async fn send(&mut self, batch: Batch, trigger: Trigger) {
-        let batch = batch.with_client(self.client.clone());
+        let batch = batch.with_client(self.client.clone()).tracked();
         self.telemetry.sending(batch.items(), trigger);
         let mut backoff = None;
         let give_up = Instant::now() + GIVE_UP;
         loop {
-            let Err(error) = self.attempt(batch.clone()).await else { return };
+            let Err(error) = self.attempt(batch.clone()).await else {
+                self.gave_up = false;
+                return;
+            };
             if error.is_permanent() {
                 return self.drop_batch(&batch, &error, Loss::Permanent);
+            }
+            if self.gave_up {
+                return self.drop_batch(&batch, &error, Loss::RetriesExhausted);
             }
             let backoff = backoff.get_or_insert_with(|| Backoff::new(&retries()));
             let wait = backoff.next_wait().max(error.retry_after().unwrap_or_default());
@@ -168,10 +190,11 @@ impl Shard {
                 None => (give_up, Loss::RetriesExhausted),
             };
             if until.saturating_duration_since(Instant::now()) < wait {
+                self.gave_up = loss == Loss::RetriesExhausted;
                 return self.drop_batch(&batch, &error, loss);
             }
             let interval = GoDuration::from(confmap::Duration(wait));
-            tracing::info!(%error, %interval, "Sender failed. Will retry the batch after interval.");
+            log!(info, self.origin, %error, %interval, "Sender failed. Will retry the batch after interval.");
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 // At shutdown the wait ends and the limits are new.
@@ -195,16 +218,17 @@ impl Shard {
 
     fn drop_batch(&self, batch: &Batch, error: &ConsumeError, loss: Loss) {
         let (dropped_items, reason) = (batch.items(), loss.as_str());
-        tracing::warn!(%error, dropped_items, reason, "Sender failed");
+        log!(warn, self.origin, %error, dropped_items, reason, "Sender failed");
         self.telemetry.dropped(dropped_items, loss);
     }
 }
 
-/// Short waits first: the usual refusal is a full queue that drains.
+/// Short waits first: the usual refusal is a full queue that drains. Long ones soon, for a backend that is down.
 fn retries() -> RetryConfig {
     RetryConfig {
         initial_interval: confmap::Duration::from_millis(100),
-        max_interval: confmap::Duration::from_secs(5),
+        multiplier: 2.0,
+        max_interval: confmap::Duration::from_secs(30),
         ..RetryConfig::default()
     }
 }

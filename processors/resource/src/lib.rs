@@ -1,1 +1,35 @@
-//! The resource processor: edits resource attributes by splicing.
+//! The `resource` processor: edits resource attributes.
+//!
+//! Only the resources are rewritten; the items behind them are not decoded or copied. See the `README.md` for the
+//! options.
+
+mod action;
+mod compile;
+mod config;
+mod processor;
+
+use std::sync::Arc;
+
+use component::{Meta, Processor, ProcessorFactory, Stability};
+use pdata::Signal;
+
+pub use config::{ActionConfig, AnyValue, Config};
+use processor::ResourceProcessor;
+
+/// The factory of the `resource` processor.
+pub fn factory() -> ProcessorFactory {
+    let meta = Meta {
+        kind: "resource",
+        aliases: &[],
+        deprecated_aliases: &[],
+        signals: &[
+            (Signal::Traces, Stability::Beta),
+            (Signal::Metrics, Stability::Beta),
+            (Signal::Logs, Stability::Beta),
+        ],
+    };
+    ProcessorFactory::new::<Config>(meta, |settings, config, next| {
+        let processor: Arc<dyn Processor> = Arc::new(ResourceProcessor::new(settings, &config, next)?);
+        Ok(processor)
+    })
+}

@@ -113,8 +113,8 @@ macro_rules! changed {
 }
 
 impl Config {
-    /// The keys that were changed and have no effect in this version: the records they are about are not made yet, and
-    /// no AWS request is.
+    /// The keys that were changed and have no effect, or not their whole effect, in this version: the records they are
+    /// about are not made yet, and no AWS request is.
     pub(crate) fn ignored(&self) -> Vec<&'static str> {
         let own = changed!(
             &self.keys,
@@ -151,7 +151,9 @@ impl Config {
                 certificate_file_path,
             ]
         );
-        own.chain(session).collect()
+        let partly = "enable_control_plane_metrics (but for memory_failures_total)";
+        let partly = self.keys.enable_control_plane_metrics.then_some(partly);
+        own.chain(session).chain(partly).collect()
     }
 }
 
@@ -196,7 +198,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.keys.collection_interval, Duration::from_secs(30));
         let ignored = config.ignored();
-        assert_eq!(ignored.len(), 22);
+        assert_eq!(ignored.len(), 23);
         for effective in ["cluster_name", "host_name", "run_on_systemd", "local_mode", "imds_retries"] {
             assert!(!ignored.contains(&effective), "{effective}");
         }

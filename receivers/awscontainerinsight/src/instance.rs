@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use component::{BoxError, async_trait};
+use component::{BoxError, Search, async_trait};
 use k8s::ApiServer;
 use tokio::sync::watch;
 
@@ -25,6 +25,11 @@ pub(crate) struct Instance {
 pub(crate) trait InstanceSource: Send + Sync {
     /// For logs.
     fn name(&self) -> &'static str;
+
+    /// Whether it is usual that there is no such source.
+    fn is_optional(&self) -> bool {
+        false
+    }
 
     /// Asks. An answer may be incomplete.
     async fn ask(&self) -> Result<Instance, BoxError>;
@@ -84,6 +89,10 @@ impl InstanceSource for InstanceMetadata {
         "instance metadata"
     }
 
+    fn is_optional(&self) -> bool {
+        true
+    }
+
     async fn ask(&self) -> Result<Instance, BoxError> {
         let identity = aws::imds::identity(self.retries).await.ok_or(NoMetadata)?;
         let said = |text: String| Some(text).filter(|text| !text.is_empty());
@@ -96,11 +105,12 @@ impl InstanceSource for InstanceMetadata {
 }
 
 /// Asks the sources in order until the instance is completely known, first now, then at growing pauses from `pause`
-/// on. Each failure is told once; what is found is told and sent.
+/// on. Each failure is told once; what is found is told and sent. The first round ends `search`.
 pub(crate) async fn look_up(
     sources: Vec<Box<dyn InstanceSource>>,
     mut pause: Duration,
     found: watch::Sender<Instance>,
+    mut search: Option<Search>,
 ) {
     let mut told = vec![false; sources.len()];
     let mut first = true;
@@ -114,12 +124,7 @@ pub(crate) async fn look_up(
                 Ok(answer) => instance.fill_from(answer),
                 Err(error) if !*told => {
                     *told = true;
-                    let error = chain(&*error);
-                    tracing::warn!(
-                        source = source.name(),
-                        error,
-                        "cannot find out which EC2 instance this is"
-                    );
+                    tell_failure(source.as_ref(), &*error);
                 }
                 Err(_) => {}
             }
@@ -132,6 +137,9 @@ pub(crate) async fn look_up(
         if news || first {
             tell(&instance);
         }
+        if let Some(search) = search.take() {
+            end(search, &instance);
+        }
         if instance.is_complete() {
             return;
         }
@@ -141,8 +149,29 @@ pub(crate) async fn look_up(
     }
 }
 
+fn tell_failure(source: &dyn InstanceSource, error: &(dyn std::error::Error + 'static)) {
+    let (source, optional, error) = (source.name(), source.is_optional(), chain(error));
+    if optional {
+        tracing::info!(source, error, "does not tell which EC2 instance this is");
+    } else {
+        tracing::warn!(source, error, "does not tell which EC2 instance this is");
+    }
+}
+
+fn end(search: Search, instance: &Instance) {
+    match &instance.id {
+        Some(id) => search.found(format!("{id}, {}", text(&instance.kind))),
+        None => search.not_found(
+            "neither the Node object nor instance metadata name it: no InstanceId, no InstanceType",
+        ),
+    }
+}
+
+fn text(field: &Option<String>) -> String {
+    field.clone().unwrap_or_else(|| "not known".to_owned())
+}
+
 fn tell(instance: &Instance) {
-    let text = |field: &Option<String>| field.clone().unwrap_or_else(|| "not known".to_owned());
     tracing::info!(
         instance_id = text(&instance.id),
         instance_type = text(&instance.kind),
@@ -160,8 +189,13 @@ mod tests {
 
     use super::*;
 
-    /// Answers by a script, then fails.
-    struct Scripted(Arc<Mutex<(VecDeque<Option<Instance>>, Vec<Instant>)>>);
+    /// Answers by a script, then fails; keeps when it was asked.
+    struct Scripted(Arc<Mutex<Script>>);
+
+    struct Script {
+        answers: VecDeque<Option<Instance>>,
+        asked: Vec<Instant>,
+    }
 
     #[async_trait]
     impl InstanceSource for Scripted {
@@ -171,8 +205,8 @@ mod tests {
 
         async fn ask(&self) -> Result<Instance, BoxError> {
             let mut state = self.0.lock().unwrap();
-            state.1.push(Instant::now());
-            state.0.pop_front().flatten().ok_or_else(|| "no".into())
+            state.asked.push(Instant::now());
+            state.answers.pop_front().flatten().ok_or_else(|| "no".into())
         }
     }
 
@@ -184,13 +218,14 @@ mod tests {
     /// Runs a look-up for at most `limit` and gives what was found and when, in seconds, each source was asked.
     async fn run(scripts: [Vec<Option<Instance>>; 2], limit: Duration) -> (Instance, [Vec<u64>; 2]) {
         let start = Instant::now();
-        let states = scripts.map(|script| Arc::new(Mutex::new((VecDeque::from(script), Vec::new()))));
+        let states =
+            scripts.map(|script| Arc::new(Mutex::new(Script { answers: script.into(), asked: Vec::new() })));
         let sources = states.iter().map(|state| Box::new(Scripted(Arc::clone(state))) as Box<_>).collect();
         let (sender, receiver) = watch::channel(Instance::default());
-        let _ = tokio::time::timeout(limit, look_up(sources, Duration::from_secs(60), sender)).await;
+        let _ = tokio::time::timeout(limit, look_up(sources, Duration::from_secs(60), sender, None)).await;
         let asked = states.map(|state| {
             let state = state.lock().unwrap();
-            state.1.iter().map(|at| at.duration_since(start).as_secs()).collect()
+            state.asked.iter().map(|at| at.duration_since(start).as_secs()).collect()
         });
         (receiver.borrow().clone(), asked)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use component::{BoxError, Component, Consumer, Host, Settings, async_trait};
+use component::{BoxError, Component, Consumer, Host, Notice, Settings, async_trait};
 use helper::scraper::{Schedule, run};
 use node::{HostPaths, Version};
 use tokio::sync::watch;
@@ -114,10 +114,32 @@ impl Receiver {
     }
 
     /// Says what was found and what was not.
-    fn tell(&self, host: &HostSource) {
+    fn tell(&self, host: &HostSource, service: &Host) {
         let Machine { surroundings, paths, .. } = &self.machine;
         let machine = host.machine();
         let cgroups = host.reader().cgroups();
+        let cgroup = match cgroups.map(|cgroups| (cgroups.version(), cgroups.is_namespaced())) {
+            None => "none: figures come from /proc",
+            Some((Version::V1, _)) => "v1",
+            Some((Version::V2, false)) => "v2",
+            Some((Version::V2, true)) => "v2, but only this container's: figures come from /proc",
+        };
+        let kubelet = match surroundings.orchestrator {
+            Orchestrator::Eks => "not asked by this version: no pod and container records, no requests",
+            Orchestrator::Ecs | Orchestrator::None => {
+                "none: records of the machine only, no pods and containers"
+            }
+        };
+        service.notice(Notice::Found {
+            what: "this machine".into(),
+            detail: format!(
+                "{}, {} cores, {:.1} GiB of memory, cgroup {cgroup}",
+                surroundings.node_name.as_deref().unwrap_or("no name"),
+                machine.cores.unwrap_or_default(),
+                machine.memory.unwrap_or_default() as f64 / (1 << 30) as f64,
+            ),
+        });
+        service.notice(Notice::NotFound { what: "kubelet".into(), detail: kubelet.into() });
         tracing::info!(
             receiver = %self.settings.id,
             orchestrator = surroundings.orchestrator.as_str(),
@@ -126,21 +148,17 @@ impl Receiver {
             node_name_from = surroundings.node_name_from,
             cluster_name = surroundings.cluster_name.as_deref().unwrap_or_default(),
             cluster_name_from = surroundings.cluster_name_from,
-            cgroup = match cgroups.map(|cgroups| (cgroups.version(), cgroups.is_namespaced())) {
-                None => "none: figures come from /proc",
-                Some((Version::V1, _)) => "v1",
-                Some((Version::V2, false)) => "v2",
-                Some((Version::V2, true)) => "v2, but only this container's: figures come from /proc",
-            },
+            cgroup,
             proc = %paths.proc.display(),
             sys = %paths.sys.display(),
             cores = machine.cores.unwrap_or_default(),
             memory_bytes = machine.memory.unwrap_or_default(),
-            kubelet = match surroundings.orchestrator {
-                Orchestrator::Eks => "not asked by this version: no pod and container records, no requests",
-                Orchestrator::Ecs | Orchestrator::None => "none",
+            kubelet,
+            instance = if lock(&self.machine.instance_sources).is_empty() {
+                "not asked for"
+            } else {
+                "asked for in the background"
             },
-            instance = "not known yet",
             "found this machine"
         );
         let ignored = self.config.ignored();
@@ -156,8 +174,9 @@ impl Receiver {
     fn look_up_instance(&self, host: &Host, found: watch::Sender<Instance>) -> JoinHandle<()> {
         let sources = std::mem::take(&mut *lock(&self.machine.instance_sources));
         let (stop, pause) = (self.stop.clone(), *self.config.keys.collection_interval);
+        let search = (!sources.is_empty()).then(|| host.search("EC2 instance"));
         host.spawn(format!("{}: instance", self.settings.id), async move {
-            stop.run_until_cancelled(look_up(sources, pause, found)).await;
+            stop.run_until_cancelled(look_up(sources, pause, found, search)).await;
         })
     }
 
@@ -175,7 +194,7 @@ impl Component for Receiver {
     async fn start(&self, host: &Host) -> Result<(), BoxError> {
         let (sender, receiver) = watch::channel(Instance::default());
         let collector = self.collector(receiver);
-        self.tell(&collector.host);
+        self.tell(&collector.host, host);
         let tasks = [self.look_up_instance(host, sender), self.collect_at_interval(host, collector)];
         lock(&self.tasks).extend(tasks);
         Ok(())

@@ -79,6 +79,8 @@ impl Surroundings {
 }
 
 const FROM_MACHINE: &str = "the machine's host name";
+/// What the kernel calls a machine that was given no name.
+const UNNAMED: &str = "(none)";
 const NOT_KNOWN: &str = "not known";
 
 fn orchestrator(
@@ -120,7 +122,7 @@ fn node_name(
         return (Some(name), "K8S_NODE_NAME");
     }
     // An ECS record is about its container instance; upstream gives it no node name of its own making.
-    if orchestrator == Orchestrator::Ecs || machine_name.is_empty() {
+    if orchestrator == Orchestrator::Ecs || matches!(machine_name.as_str(), "" | UNNAMED) {
         return (None, NOT_KNOWN);
     }
     (Some(machine_name), FROM_MACHINE)

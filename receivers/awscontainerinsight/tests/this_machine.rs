@@ -1,5 +1,7 @@
 //! The receiver on the machine that the tests run on, by its factory.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -41,9 +41,8 @@ impl Method for Methods {
         let batch = Batch::from_protobuf(signal, call.message).map_err(|error| {
             Status::new(Code::Internal, format!("grpc: error unmarshalling request: {error}"))
         })?;
-        let authority = call.authority.as_deref();
-        let client =
-            net::client_info(call.peer, &call.headers, authority, self.intake.include_metadata);
+        let authority = call.authority.as_ref().map(|authority| authority.as_str());
+        let client = net::client_info(call.peer, &call.headers, authority, self.intake.include_metadata);
         self.intake.deliver(batch, client).await?;
         Ok(RESPONSE)
     }

@@ -133,7 +133,8 @@ impl Format {
     }
 
     fn failure(self, status: &Status) -> Response<WholeBody> {
-        let http = StatusCode::from_u16(status.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let http =
+            StatusCode::from_u16(status.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = match self {
             Self::Protobuf => respond(http, PROTOBUF, status.to_protobuf()),
             Self::Json => respond(http, JSON, status.to_json()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use component::telemetry::ReceiverMetrics;
-use component::{ConsumeError, Consumer, Outputs, Settings};
+use component::{ConsumeError, Outputs, Settings};
 use net::Status;
 use pdata::{Batch, ClientInfo, Signal};
 
@@ -31,7 +31,11 @@ impl Intake {
         outputs: &Outputs,
         include_metadata: bool,
     ) -> Self {
-        Self { outputs: outputs.clone(), metrics: ReceiverMetrics::new(settings, transport), include_metadata }
+        Self {
+            outputs: outputs.clone(),
+            metrics: ReceiverMetrics::new(settings, transport),
+            include_metadata,
+        }
     }
 
     /// Whether a pipeline takes the signal.

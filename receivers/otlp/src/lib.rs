@@ -13,7 +13,7 @@ pub use config::{Config, HttpConfig, OtlpHttpDefaults, Protocols};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use component::{
-    BoxError, Component, Host, Meta, Outputs, ReceiverFactory, Settings, Stability, async_trait,
+    BoxError, Component, Host, Meta, Notice, Outputs, ReceiverFactory, Settings, Stability, async_trait,
 };
 use net::{GrpcService, HttpService, Listener, LocalAddress, ServeOptions, Server, ServerTls};
 use pdata::Signal;
@@ -81,7 +81,7 @@ impl OtlpReceiver {
             None => None,
         };
         let listener = Listener::bind(config.transport, &config.endpoint).await?;
-        tracing::info!(endpoint = %listener.local_address(), "Starting GRPC server");
+        announce(host, "OTLP/gRPC", "Starting GRPC server", &listener);
         let intake = Intake::new(&self.settings, "grpc", &self.outputs, config.include_metadata);
         let service = GrpcService::new(Methods::new(intake), config.max_message_size());
         let options = net::grpc_serve_options(config);
@@ -96,7 +96,7 @@ impl OtlpReceiver {
             None => None,
         };
         let listener = Listener::bind(server.transport, &server.endpoint).await?;
-        tracing::info!(endpoint = %listener.local_address(), "Starting HTTP server");
+        announce(host, "OTLP/HTTP", "Starting HTTP server", &listener);
         let intake = Intake::new(&self.settings, "http", &self.outputs, server.include_metadata);
         let service = HttpService::new(server, Paths::new(config, intake));
         Ok(self.serve(host, "http", listener, tls, net::http_serve_options(server), service))
@@ -114,6 +114,12 @@ impl OtlpReceiver {
         let name = format!("{}: {protocol} server", self.settings.id);
         Server::start(host, name, listener, tls, options, handler)
     }
+}
+
+fn announce(host: &Host, what: &str, message: &str, listener: &Listener) {
+    let endpoint = listener.local_address().to_string();
+    tracing::info!(endpoint, "{message}");
+    host.notice(Notice::Listening { what: what.to_owned(), address: endpoint });
 }
 
 #[async_trait]

@@ -40,7 +40,7 @@ fn use_batch(batch: &Batch) {
     assert_eq!(again.as_ref(), Ok(&json), "what is written as JSON reads back");
 
     let edited = batch.clone().edit_resources(|editor| {
-        editor.retain(|pair| pair.key.len() % 2 == 0);
+        editor.retain(|pair| pair.key.len().is_multiple_of(2));
         editor.upsert("k", 1i64);
     });
     let checked = Batch::from_protobuf(signal, edited.to_protobuf());
@@ -80,7 +80,7 @@ impl Read {
             for scope in entry.scopes() {
                 self.attributes(scope.scope().attributes());
                 for metric in scope.metrics() {
-                    [metric.name, metric.description, metric.unit].map(|text| self.text(text));
+                    [metric.name, metric.description, metric.unit].iter().for_each(|text| self.text(text));
                     self.attributes(metric.metadata());
                     self.points(metric.data);
                 }
@@ -132,7 +132,7 @@ impl Read {
                 self.items += 1;
                 self.value(record.body);
                 self.attributes(record.attributes());
-                [record.severity_text, record.event_name].map(|text| self.text(text));
+                [record.severity_text, record.event_name].iter().for_each(|text| self.text(text));
             }
         }
     }
@@ -143,7 +143,7 @@ impl Read {
             for span in scope.spans() {
                 self.items += 1;
                 self.attributes(span.attributes());
-                [span.name, span.trace_state(), span.status.message].map(|text| self.text(text));
+                [span.name, span.trace_state(), span.status.message].iter().for_each(|text| self.text(text));
                 for event in span.events() {
                     self.text(event.name);
                     self.attributes(event.attributes());

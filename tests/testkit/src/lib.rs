@@ -2,6 +2,8 @@
 
 mod apiserver;
 pub mod contract;
+pub mod cwlogs;
+pub mod emf;
 pub mod fuzz;
 mod logs;
 mod sample;

@@ -1,17 +1,19 @@
 //! What a component writes to the log.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
-use tracing::subscriber::DefaultGuard;
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 /// Keeps what is logged on this thread while it lives.
 pub struct LogCapture {
-    records: Arc<Mutex<Vec<LogLine>>>,
-    _guard: DefaultGuard,
+    /// It must end on the thread on which it began.
+    _thread: PhantomData<*const ()>,
 }
 
 /// One line of the log.
@@ -25,19 +27,33 @@ pub struct LogLine {
     pub fields: BTreeMap<String, String>,
 }
 
-struct Recorder(Arc<Mutex<Vec<LogLine>>>);
+/// The one subscriber of a test program.
+///
+/// One per test would be simpler, but a log statement that a thread without a subscriber reaches first while another
+/// thread installs one may stay silent for good.
+struct Recorder;
+
+thread_local! {
+    static CAPTURED: RefCell<Option<Vec<LogLine>>> = const { RefCell::new(None) };
+}
+
+/// Installs the subscriber, before the first log statement is reached.
+pub(crate) fn install() {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    INSTALLED.get_or_init(|| tracing::subscriber::set_global_default(Recorder).is_ok());
+}
 
 impl LogCapture {
-    /// Starts to keep.
+    /// Starts to keep; an earlier capture on this thread ends.
     pub fn begin() -> Self {
-        let records = Arc::new(Mutex::new(Vec::new()));
-        let guard = tracing::subscriber::set_default(Recorder(records.clone()));
-        Self { records, _guard: guard }
+        install();
+        CAPTURED.with_borrow_mut(|captured| *captured = Some(Vec::new()));
+        Self { _thread: PhantomData }
     }
 
     /// The lines so far.
     pub fn lines(&self) -> Vec<LogLine> {
-        lock(&self.records).clone()
+        CAPTURED.with_borrow(|captured| captured.clone().unwrap_or_default())
     }
 
     /// The texts so far, at `level` or more severe.
@@ -51,6 +67,12 @@ impl LogCapture {
     }
 }
 
+impl Drop for LogCapture {
+    fn drop(&mut self) {
+        CAPTURED.with_borrow_mut(|captured| *captured = None);
+    }
+}
+
 impl LogLine {
     /// A field as text; empty if there is none.
     pub fn field(&self, name: &str) -> &str {
@@ -59,8 +81,14 @@ impl LogLine {
 }
 
 impl Subscriber for Recorder {
+    fn register_callsite(&self, _metadata: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && !metadata.target().starts_with("opentelemetry")
+        metadata.is_event()
+            && !metadata.target().starts_with("opentelemetry")
+            && CAPTURED.with_borrow(Option::is_some)
     }
 
     fn new_span(&self, _span: &span::Attributes<'_>) -> span::Id {
@@ -75,7 +103,7 @@ impl Subscriber for Recorder {
         let level = *event.metadata().level();
         let mut line = LogLine { level, message: String::new(), fields: BTreeMap::new() };
         event.record(&mut line);
-        lock(&self.0).push(line);
+        CAPTURED.with_borrow_mut(|captured| captured.iter_mut().for_each(|lines| lines.push(line.clone())));
     }
 
     fn enter(&self, _span: &span::Id) {}
@@ -96,8 +124,4 @@ impl Visit for LogLine {
             self.fields.insert(field.name().to_owned(), text);
         }
     }
-}
-
-fn lock(records: &Mutex<Vec<LogLine>>) -> MutexGuard<'_, Vec<LogLine>> {
-    records.lock().unwrap_or_else(PoisonError::into_inner)
 }

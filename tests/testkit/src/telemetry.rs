@@ -16,6 +16,7 @@ pub struct TestTelemetry {
 
 impl Default for TestTelemetry {
     fn default() -> Self {
+        crate::logs::install();
         let exporter = InMemoryMetricExporter::default();
         let reader = PeriodicReader::builder(exporter.clone()).build();
         Self { provider: SdkMeterProvider::builder().with_reader(reader).build(), exporter }

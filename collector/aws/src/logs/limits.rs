@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use regex::Regex;
 
 /// Days for which a group can keep events; 0 stands for ever.
-const RETENTION_DAYS: [i64; 22] = [
-    0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 2192, 2557, 2922, 3288, 3653,
-];
+const RETENTION_DAYS: [i64; 22] =
+    [0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 2192, 2557, 2922, 3288, 3653];
 /// The characters of tags.
 const TAG_PATTERN: &str = r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$";
 

@@ -341,9 +341,8 @@ mod tests {
 
     #[test]
     fn grpc_endpoints() {
-        let host = |host: &str, force_tls| {
-            Ok(GrpcTarget { place: Place::Host(host.into(), 4317), force_tls })
-        };
+        let host =
+            |host: &str, force_tls| Ok(GrpcTarget { place: Place::Host(host.into(), 4317), force_tls });
         let unix = |path: &str| Ok(GrpcTarget { place: Place::Unix(path.into()), force_tls: false });
         let check = |endpoint: &str, expected: Result<GrpcTarget, &str>| {
             assert_eq!(GrpcTarget::parse(endpoint), expected.map_err(str::to_owned), "{endpoint:?}");

@@ -5,12 +5,12 @@ mod server;
 mod tls;
 
 pub use client::{
-    BalancerName, Compression, CompressionParams, CookiesConfig, GrpcClientConfig, GrpcTarget, HttpClientConfig,
-    KeepaliveClientConfig, Place,
+    BalancerName, Compression, CompressionParams, CookiesConfig, GrpcClientConfig, GrpcTarget,
+    HttpClientConfig, KeepaliveClientConfig, Place,
 };
 pub use server::{
-    CorsConfig, DialerConfig, GrpcServerConfig, HttpServerConfig, HttpServerDefaults, KeepaliveEnforcementPolicy,
-    KeepaliveServerConfig, KeepaliveServerParameters,
+    CorsConfig, DialerConfig, GrpcServerConfig, HttpServerConfig, HttpServerDefaults,
+    KeepaliveEnforcementPolicy, KeepaliveServerConfig, KeepaliveServerParameters,
 };
 pub use tls::{TlsClientConfig, TlsConfig, TlsServerConfig, TlsVersion, TpmConfig};
 

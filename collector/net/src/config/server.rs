@@ -216,9 +216,18 @@ impl<D: HttpServerDefaults> Default for HttpServerConfig<D> {
             max_request_body_size: DEFAULT_MAX_REQUEST_BODY_SIZE as i64,
             include_metadata: false,
             response_headers: Headers::default(),
-            compression_algorithms: ["", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed"]
-                .map(str::to_owned)
-                .to_vec(),
+            compression_algorithms: [
+                "",
+                "gzip",
+                "zstd",
+                "zlib",
+                "snappy",
+                "deflate",
+                "lz4",
+                "x-snappy-framed",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             read_timeout: Duration::ZERO,
             read_header_timeout: D::READ_HEADER_TIMEOUT.into(),
             write_timeout: D::WRITE_TIMEOUT.into(),

@@ -190,7 +190,8 @@ impl TlsConfig {
             ("key", &self.key_file, &self.key_pem),
         ] {
             if !file.as_os_str().is_empty() && !pem.is_empty() {
-                problems.report(format!("provide either a {what} file or the PEM-encoded string, but not both"));
+                problems
+                    .report(format!("provide either a {what} file or the PEM-encoded string, but not both"));
             }
         }
         self.validate_versions(problems);

@@ -23,7 +23,9 @@ const ENCODINGS: [(&str, Encoding); 3] =
 pub(super) const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip,snappy,zstd");
 
 /// The name and the encoding of a configured compression.
-pub(super) fn encoding_of(compression: Compression) -> Result<Option<(&'static str, Encoding)>, &'static str> {
+pub(super) fn encoding_of(
+    compression: Compression,
+) -> Result<Option<(&'static str, Encoding)>, &'static str> {
     let Some(wanted) = compression.0 else { return Ok(None) };
     let known = ENCODINGS.into_iter().find(|(name, _)| *name == wanted.as_str());
     known.map(Some).ok_or(wanted.as_str())
@@ -129,6 +131,15 @@ pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
+/// The same, in milliseconds; larger ones say the most that can be said.
+pub(super) fn timeout_text(timeout: Duration) -> String {
+    match timeout.as_millis() {
+        milliseconds @ 1..=99_999_999 => format!("{milliseconds}m"),
+        0 => "1m".into(),
+        _ => format!("{}S", timeout.as_secs().min(99_999_999)),
+    }
+}
+
 fn announced_len(header: &[u8], limit: usize) -> Result<usize, Status> {
     let &[_, a, b, c, d, ..] = header else { return Ok(0) };
     let len = u32::from_be_bytes([a, b, c, d]) as usize;
@@ -156,21 +167,17 @@ fn unwrap_message(mut gathered: Gathered, encoding: Option<Encoding>, limit: usi
                 format!("grpc: failed to decompress the received message: {error}"),
             )),
         },
-        (1, None) => Err(Status::new(
-            Code::Internal,
-            "grpc: compressed flag set with identity or empty encoding",
-        )),
-        _ => Err(Status::new(
-            Code::Internal,
-            format!("grpc: received unexpected payload format {flag}"),
-        )),
+        (1, None) => {
+            Err(Status::new(Code::Internal, "grpc: compressed flag set with identity or empty encoding"))
+        }
+        _ => Err(Status::new(Code::Internal, format!("grpc: received unexpected payload format {flag}"))),
     }
 }
 
-/// What a broken HTTP/2 stream means to a call.
+/// What a broken HTTP/2 stream means to a call: it may be sent again.
 pub(super) fn broken(error: &hyper::Error) -> Status {
-    let code = if error.is_canceled() || error.is_timeout() { Code::Cancelled } else { Code::Unavailable };
-    Status::new(code, format!("error reading from server or client: {error}"))
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Status::new(Code::Unavailable, format!("transport: {error}{cause}"))
 }
 
 #[cfg(test)]

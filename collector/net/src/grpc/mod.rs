@@ -4,9 +4,12 @@
 //! behind a codec saves the copies between codec and transport, allows all of upstream's compressions, and gives the
 //! limits upstream's status codes.
 
+mod channel;
+mod connections;
 mod frame;
 mod server;
 
+pub use channel::GrpcClient;
 pub use server::{Call, GrpcService, Method, UnaryReply, Unknown, grpc_serve_options};
 
 use component::Code;
@@ -50,7 +53,8 @@ fn put_status(status: &Status, headers: &mut HeaderMap) {
 fn read_status(headers: &HeaderMap) -> Option<Result<(), Status>> {
     let number = headers.get(GRPC_STATUS)?.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(2);
     let Some(code) = Code::from_number(number) else { return Some(Ok(())) };
-    let message = headers.get(GRPC_MESSAGE).map(|value| percent_decoded(value.as_bytes())).unwrap_or_default();
+    let message =
+        headers.get(GRPC_MESSAGE).map(|value| percent_decoded(value.as_bytes())).unwrap_or_default();
     let retry_after = headers.get(GRPC_DETAILS).and_then(|value| {
         use base64::Engine as _;
         let text = value.to_str().ok()?.trim_end_matches('=');

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use component::Code;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::{CONTENT_TYPE, GRPC_ACCEPT_ENCODING, frame, ok_trailers, put_status};
+use crate::Status;
 use crate::body::WholeBody;
 use crate::config::GrpcServerConfig;
 use crate::http_server::nonzero;
 use crate::serve::{Handler, ServeOptions};
-use crate::Status;
 
 /// When a silent client is pinged, and how long it has to answer: grpc-go's defaults.
 const DEFAULT_PING_TIME: Duration = Duration::from_secs(2 * 60 * 60);
@@ -28,7 +29,7 @@ pub struct Call {
     /// The request's headers.
     pub headers: HeaderMap,
     /// The request's `:authority`.
-    pub authority: Option<String>,
+    pub authority: Option<Authority>,
     /// The client's address.
     pub peer: Option<SocketAddr>,
 }
@@ -83,7 +84,7 @@ impl<M: Method> GrpcService<M> {
             let message = received.message.ok_or_else(|| {
                 Status::new(Code::Internal, "cardinality violation: received no message in a unary call")
             })?;
-            let authority = parts.uri.authority().map(ToString::to_string);
+            let authority = parts.uri.into_parts().authority;
             self.methods.call(route, Call { message, headers: parts.headers, authority, peer }).await
         };
         match timeout {
@@ -148,9 +149,9 @@ fn not_grpc(request: &Request<Incoming>) -> Option<StatusCode> {
         return Some(StatusCode::METHOD_NOT_ALLOWED);
     }
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let is_grpc = content_type.strip_prefix(CONTENT_TYPE.as_bytes()).is_some_and(|rest| {
-        matches!(rest.first(), None | Some(b'+' | b';'))
-    });
+    let is_grpc = content_type
+        .strip_prefix(CONTENT_TYPE.as_bytes())
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')));
     (!is_grpc).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 

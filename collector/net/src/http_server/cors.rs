@@ -31,7 +31,9 @@ impl Cors {
     pub(super) fn new(config: &CorsConfig) -> Option<Self> {
         if config.allowed_origins.is_empty() {
             if !config.allowed_headers.is_empty() {
-                tracing::warn!("The CORS configuration specifies allowed headers but no allowed origins, and is therefore ignored.");
+                tracing::warn!(
+                    "The CORS configuration specifies allowed headers but no allowed origins, and is therefore ignored."
+                );
             }
             return None;
         }
@@ -56,7 +58,8 @@ impl Cors {
         out.insert(header::VARY, PREFLIGHT_VARY);
         let Some(origin) = self.allowed_origin(headers) else { return response };
         let Some(method) = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD) else { return response };
-        let method_allowed = method.to_str().is_ok_and(|method| METHODS.contains(&method) || method == "OPTIONS");
+        let method_allowed =
+            method.to_str().is_ok_and(|method| METHODS.contains(&method) || method == "OPTIONS");
         let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
         if !method_allowed || !wanted.is_none_or(|wanted| self.allows_headers(wanted)) {
             return response;
@@ -97,9 +100,11 @@ impl Cors {
     fn allows_headers(&self, wanted: &HeaderValue) -> bool {
         let Some(allowed) = &self.headers else { return true };
         let Ok(wanted) = wanted.to_str() else { return false };
-        wanted.split(',').map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()).all(|name| {
-            ALWAYS_ALLOWED_HEADERS.contains(&name.as_str()) || allowed.contains(&name)
-        })
+        wanted
+            .split(',')
+            .map(|name| name.trim().to_lowercase())
+            .filter(|name| !name.is_empty())
+            .all(|name| ALWAYS_ALLOWED_HEADERS.contains(&name.as_str()) || allowed.contains(&name))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::body::{BodyError, WholeBody, read_body};
@@ -17,6 +18,10 @@ use crate::config::{HttpServerConfig, header_map};
 use crate::serve::{Handler, ServeOptions};
 
 use cors::Cors;
+
+/// How long the next piece of a refused body is waited for: as long as Go's server keeps a connection for the same
+/// reason.
+const DISCARD_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Answers the requests that pass the server's own checks.
 pub trait App: Send + Sync + 'static {
@@ -128,12 +133,17 @@ impl HttpRequest {
     ///
     /// # Errors
     /// The body is too large, corrupt, late or breaks off.
-    pub async fn read_body(self) -> Result<Bytes, RequestError> {
-        let read = read_body(self.body, self.limit);
-        let read = match self.timeout {
-            Some(timeout) => {
-                tokio::time::timeout(timeout, read).await.map_err(|_| RequestError::Timeout)?
+    pub async fn read_body(mut self) -> Result<Bytes, RequestError> {
+        let awaits_permission = self.parts.headers.contains_key(header::EXPECT);
+        let read = async {
+            let result = read_body(&mut self.body, self.limit).await;
+            if matches!(result, Err(BodyError::TooLarge)) && !awaits_permission {
+                discard(&mut self.body, self.limit).await;
             }
+            result
+        };
+        let read = match self.timeout {
+            Some(timeout) => tokio::time::timeout(timeout, read).await.map_err(|_| RequestError::Timeout)?,
             None => read.await,
         };
         let body = read.map_err(|error| match error {
@@ -145,6 +155,18 @@ impl HttpRequest {
             Ok(body) => Ok(body.into()),
             Err(DecompressError::TooLarge { .. }) => Err(RequestError::TooLarge),
             Err(DecompressError::Corrupt(error)) => Err(RequestError::Corrupt(error)),
+        }
+    }
+}
+
+/// Reads on for a while without keeping anything. A client that is still writing when the connection closes never sees
+/// the answer.
+async fn discard(body: &mut Incoming, limit: usize) {
+    let mut discarded = 0;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_PATIENCE, body.frame()).await {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > limit {
+            return;
         }
     }
 }
@@ -165,7 +187,11 @@ pub fn http_serve_options<D>(config: &HttpServerConfig<D>) -> ServeOptions {
 }
 
 /// A response of a status with a body of some type.
-pub fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<WholeBody> {
+pub fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<WholeBody> {
     let mut response = Response::new(WholeBody::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -35,10 +35,8 @@ pub(super) fn provider(config: &TlsConfig) -> Result<Arc<CryptoProvider>, TlsErr
     if !config.curve_preferences.is_empty() {
         let known = aws_lc_rs::ALL_KX_GROUPS;
         let wanted = config.curve_preferences.iter().filter_map(|name| group_name(name));
-        provider.kx_groups = wanted
-            .filter_map(|name| known.iter().find(|group| group.name() == name))
-            .copied()
-            .collect();
+        provider.kx_groups =
+            wanted.filter_map(|name| known.iter().find(|group| group.name() == name)).copied().collect();
         if provider.kx_groups.is_empty() {
             return Err(TlsError::NothingLeft("curves"));
         }
@@ -108,7 +106,10 @@ pub(super) async fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Tls
     tokio::fs::read(path).await.map_err(failed)
 }
 
-pub(super) fn certificates(what: &'static str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(
+    what: &'static str,
+    text: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(text)
         .collect::<Result<_, _>>()
         .map_err(|error| pem(what, error.to_string()))?;

@@ -226,7 +226,9 @@ mod tests {
 
     #[test]
     fn the_short_cut_and_the_long_way_agree() {
-        for text in [r#"{"a":[1,-5,"x\"y",{"b":null}],"b":{"c":true}}"#, "[]", "{}", "999999999999999", r#""\u001f""#] {
+        for text in
+            [r#"{"a":[1,-5,"x\"y",{"b":null}],"b":{"c":true}}"#, "[]", "{}", "999999999999999", r#""\u001f""#]
+        {
             let mut long = String::new();
             write_value(&mut long, &serde_json::from_str(text).unwrap());
             let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };

@@ -152,6 +152,8 @@ pub(crate) fn write_base64(out: &mut String, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -173,5 +175,59 @@ mod tests {
         let mut out = String::new();
         write_label_string(&mut out, "<&>\"\u{2028}");
         assert_eq!(out, "\"<&>\\\"\\u2028\"");
+    }
+
+    /// Any JSON, a few levels deep.
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            any::<i64>().prop_map(serde_json::Value::from),
+            any::<f64>().prop_map(serde_json::Value::from),
+            ".*".prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(3, 20, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),
+                prop::collection::btree_map(".*", inner, 0..5)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn strings_read_back(text in ".*") {
+            let mut out = String::new();
+            write_string(&mut out, &text);
+            prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+
+        #[test]
+        fn floats_read_back(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
+            let mut out = String::new();
+            write_float(&mut out, value);
+            prop_assert_eq!(out.parse::<f64>().unwrap().to_bits(), value.to_bits());
+            let mut general = String::new();
+            write_float_g(&mut general, value);
+            prop_assert_eq!(general.parse::<f64>().unwrap().to_bits(), value.to_bits());
+        }
+
+        #[test]
+        fn decoding_is_stable(value in any_json()) {
+            let mut once = String::new();
+            prop_assert!(write_decoded(&mut once, &value.to_string()));
+            let mut twice = String::new();
+            prop_assert!(write_decoded(&mut twice, &once));
+            prop_assert_eq!(&once, &twice);
+            let escaped = !once.contains(['<', '>', '&', '\u{2028}']);
+            prop_assert!(escaped, "{}", once);
+        }
+
+        #[test]
+        fn any_text_decodes_as_the_json_parser_says(text in "[\\[\\]{}\",:0-9a-u\\\\ .eE+-]{0,12}") {
+            let parsed = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+            prop_assert_eq!(write_decoded(&mut String::new(), &text), parsed);
+        }
     }
 }

@@ -28,22 +28,24 @@ struct Filling {
 
 impl Values {
     /// Keeps a point in as many parts as it takes, and lists them.
-    pub(crate) fn exponential(&mut self, point: &ExponentialHistogramDataPointView<'_>, out: &mut Vec<Value>) {
+    pub(crate) fn exponential(
+        &mut self,
+        point: &ExponentialHistogramDataPointView<'_>,
+        out: &mut Vec<Value>,
+    ) {
         let (min, max) = (point.min.unwrap_or(0.0), point.max.unwrap_or(0.0));
         let sum = point.sum.unwrap_or(0.0);
         let first_part = self.parts.len();
         let counts = std::mem::take(&mut self.counts);
         let buckets = Buckets::new(point, counts);
         let total = buckets.len();
-        let mut seen = 0;
         let mut filling: Option<Filling> = None;
-        for bucket in buckets.iter() {
+        for (seen, bucket) in buckets.iter().enumerate() {
             let part = filling.get_or_insert_with(|| Filling {
                 stats: Stats { max, min, count: 0, sum: if seen == 0 { sum } else { 0.0 } },
                 start: self.buckets.len(),
                 capacity: MAX_VALUES.min(total - seen),
             });
-            seen += 1;
             if bucket.count == 0 {
                 continue;
             }

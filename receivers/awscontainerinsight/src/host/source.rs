@@ -35,10 +35,9 @@ impl HostSource {
     }
 
     /// Reads what does not change: cores and memory. At the start, before the first collection.
-    pub(crate) fn open(&mut self, health: &mut Health) -> &Self {
+    pub(crate) fn open(&mut self, health: &mut Health) {
         let machine = self.host.machine();
         self.sample.machine = health.check("machine", machine).unwrap_or_default();
-        self
     }
 
     /// The reader, for saying what it found.

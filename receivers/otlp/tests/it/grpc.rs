@@ -45,7 +45,8 @@ async fn an_independent_client_is_understood() {
         logs_client.export(logs.clone()).await.unwrap();
         spans_client.export(spans.clone()).await.unwrap();
     }
-    let signals: Vec<_> = running.sink.batches().iter().map(|batch| (batch.signal(), batch.items())).collect();
+    let signals: Vec<_> =
+        running.sink.batches().iter().map(|batch| (batch.signal(), batch.items())).collect();
     let once = [(Signal::Metrics, 6), (Signal::Logs, 4), (Signal::Traces, 5)];
     assert_eq!(signals, [once, once, once].concat());
     let accepted = "otelcol_receiver_accepted_spans{receiver=otlp,transport=grpc}";
@@ -60,7 +61,8 @@ async fn every_compression() {
         [("gzip", Encoding::Gzip), ("zstd", Encoding::Zstd), ("snappy", Encoding::SnappyFramed)]
     {
         let body = encoding.compress(&metrics().to_protobuf(), None).unwrap();
-        let answer = export(running.grpc(), Signal::Metrics, &[("grpc-encoding", name)], &frame(1, &body)).await;
+        let answer =
+            export(running.grpc(), Signal::Metrics, &[("grpc-encoding", name)], &frame(1, &body)).await;
         assert_eq!((answer.status, &*answer.body), (Some(0), &[0, 0, 0, 0, 2, 0x0a, 0][..]), "{name}");
     }
     assert!(running.sink.batches().iter().all(|batch| *batch == metrics()));
@@ -81,7 +83,14 @@ async fn a_refusal_is_told_as_what_it_is() {
     for (error, code) in [
         (ConsumeError::permanent("no: 100 % ü"), 13),
         (ConsumeError::retryable("later"), 14),
-        (ConsumeError::Retryable { reason: "slow down".into(), code: Some(Code::ResourceExhausted), after: wait }, 8),
+        (
+            ConsumeError::Retryable {
+                reason: "slow down".into(),
+                code: Some(Code::ResourceExhausted),
+                after: wait,
+            },
+            8,
+        ),
         (ConsumeError::Permanent { reason: "no".into(), code: Some(Code::Unimplemented) }, 12),
     ] {
         let running = Running::start().await;
@@ -125,7 +134,9 @@ async fn the_client_goes_with_the_data() {
     export(running.grpc(), Signal::Metrics, &headers, &frame(0, &metrics().to_protobuf())).await;
     let client = running.sink.batches()[0].client().unwrap().clone();
     assert!(client.address.unwrap().ip().is_loopback());
-    let get = |name: &str| client.metadata.iter().find(|(known, _)| known == name).map(|(_, values)| values.join(","));
+    let get = |name: &str| {
+        client.metadata.iter().find(|(known, _)| known == name).map(|(_, values)| values.join(","))
+    };
     assert_eq!(get("x-tenant").as_deref(), Some("a"));
     assert_eq!(get("host"), Some(running.grpc().to_string()));
 }

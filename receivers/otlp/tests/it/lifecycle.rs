@@ -111,7 +111,8 @@ async fn a_request_in_progress_is_finished() {
     let (http, grpc, ()) = tokio::join!(over_http, over_grpc, end);
     assert_eq!((http.status, grpc.status), (200, Some(0)));
     let accepted = |transport: &str| {
-        let series = format!("otelcol_receiver_accepted_metric_points{{receiver=otlp,transport={transport}}}");
+        let series =
+            format!("otelcol_receiver_accepted_metric_points{{receiver=otlp,transport={transport}}}");
         running.telemetry.value(&series)
     };
     assert_eq!((accepted("http"), accepted("grpc")), (6.0, 6.0));
@@ -133,6 +134,20 @@ async fn half_a_request_is_cut_at_the_deadline() {
     let _ = half.read_to_end(&mut answer).await;
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
     assert_eq!(running.sink.items(), 6);
+}
+
+#[tokio::test]
+async fn connections_without_requests_do_not_delay_the_end() {
+    let running = Running::start().await;
+    let _new = TcpStream::connect(running.http()).await.unwrap();
+    let _new_grpc = TcpStream::connect(running.grpc()).await.unwrap();
+    let mut used = TcpStream::connect(running.http()).await.unwrap();
+    used.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(used.read(&mut [0; 1024]).await.unwrap() > 0);
+    running.still_works().await;
+    let began = Instant::now();
+    running.shutdown(Duration::from_secs(60)).await;
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -180,9 +195,23 @@ async fn a_client_that_goes_away_cancels_its_request() {
     slow.called.notified().await;
     running.shutdown(Duration::from_secs(60)).await;
     for transport in ["grpc", "http"] {
-        let refused = format!("otelcol_receiver_refused_metric_points{{receiver=otlp,transport={transport}}}");
+        let refused =
+            format!("otelcol_receiver_refused_metric_points{{receiver=otlp,transport={transport}}}");
         assert_eq!(running.telemetry.value(&refused), 6.0, "{transport}");
     }
+}
+
+#[tokio::test]
+async fn a_call_whose_deadline_passes_is_cancelled() {
+    let (slow, running) = slow().await;
+    let framed = frame(0, &metrics().to_protobuf());
+    let answer = export(running.grpc(), Signal::Metrics, &[("grpc-timeout", "5m")], &framed).await;
+    assert_eq!((answer.status, answer.message.as_str()), (Some(4), "context deadline exceeded"));
+    // Called, and dropped.
+    slow.called.notified().await;
+    running.shutdown(Duration::from_secs(60)).await;
+    let refused = "otelcol_receiver_refused_metric_points{receiver=otlp,transport=grpc}";
+    assert_eq!(running.telemetry.value(refused), 6.0);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The receiver over real sockets.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a failed test")]
+
 mod bad_input;
 mod grpc;
 mod http;

@@ -16,49 +16,49 @@ use testkit::{RecordingSink, TestTelemetry};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-pub const PROTOBUF: &str = "application/x-protobuf";
-pub const JSON: &str = "application/json";
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+pub(crate) const JSON: &str = "application/json";
 
 /// A receiver on ports of its own, all signals going to one sink.
-pub struct Running {
-    pub receiver: Arc<OtlpReceiver>,
-    pub sink: Arc<RecordingSink>,
-    pub telemetry: TestTelemetry,
-    pub host: Host,
+pub(crate) struct Running {
+    pub(crate) receiver: Arc<OtlpReceiver>,
+    pub(crate) sink: Arc<RecordingSink>,
+    pub(crate) telemetry: TestTelemetry,
+    pub(crate) host: Host,
 }
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// An answer over gRPC: the status is that of the trailers, or of the headers where there are no trailers.
 #[derive(Debug, PartialEq)]
-pub struct GrpcAnswer {
-    pub http: u16,
-    pub status: Option<i32>,
-    pub message: String,
-    pub body: Bytes,
+pub(crate) struct GrpcAnswer {
+    pub(crate) http: u16,
+    pub(crate) status: Option<i32>,
+    pub(crate) message: String,
+    pub(crate) body: Bytes,
 }
 
 /// Both protocols on free ports.
-pub const BOTH: &str = "protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}";
+pub(crate) const BOTH: &str = "protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}";
 
 impl Running {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(BOTH, RecordingSink::new()).await
     }
 
-    pub async fn with(yaml: &str, sink: Arc<RecordingSink>) -> Self {
+    pub(crate) async fn with(yaml: &str, sink: Arc<RecordingSink>) -> Self {
         let mut outputs = Outputs::default();
         Signal::ALL.into_iter().for_each(|signal| outputs.set(signal, sink.clone()));
         Self::with_outputs(yaml, outputs, sink).await
     }
 
-    pub async fn with_outputs(yaml: &str, outputs: Outputs, sink: Arc<RecordingSink>) -> Self {
+    pub(crate) async fn with_outputs(yaml: &str, outputs: Outputs, sink: Arc<RecordingSink>) -> Self {
         let config = Arc::new(confmap::from_yaml(yaml).unwrap());
         let telemetry = TestTelemetry::default();
         let receiver = OtlpReceiver::new(telemetry.settings(Kind::Receiver, "otlp"), config, outputs);
@@ -67,21 +67,21 @@ impl Running {
         Self { receiver: Arc::new(receiver), sink, telemetry, host }
     }
 
-    pub fn grpc(&self) -> SocketAddr {
+    pub(crate) fn grpc(&self) -> SocketAddr {
         tcp(self.receiver.grpc_address())
     }
 
-    pub fn http(&self) -> SocketAddr {
+    pub(crate) fn http(&self) -> SocketAddr {
         tcp(self.receiver.http_address())
     }
 
     /// Posts protobuf.
-    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         request(self.http(), "POST", path, headers, body).await
     }
 
     /// Sends a good request over every protocol that is on; the sink has exactly those items more.
-    pub async fn still_works(&self) {
+    pub(crate) async fn still_works(&self) {
         let before = self.sink.items();
         let batch = testkit::gauges(1, 3);
         let answer = self.post("/v1/metrics", &[("content-type", PROTOBUF)], batch.to_protobuf()).await;
@@ -95,35 +95,35 @@ impl Running {
         }
     }
 
-    pub async fn shutdown(&self, within: Duration) {
+    pub(crate) async fn shutdown(&self, within: Duration) {
         self.receiver.shutdown(Instant::now() + within).await.unwrap();
         assert_eq!(self.host.tasks().names(), Vec::<String>::new());
     }
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
 
-pub fn tcp(address: Option<LocalAddress>) -> SocketAddr {
+pub(crate) fn tcp(address: Option<LocalAddress>) -> SocketAddr {
     match address {
         Some(LocalAddress::Tcp(address)) => address,
         other => panic!("not a TCP address: {other:?}"),
     }
 }
 
-pub fn metrics() -> Batch {
+pub(crate) fn metrics() -> Batch {
     testkit::gauges(2, 3)
 }
 
 /// One HTTP/1.1 request on a connection of its own.
-pub async fn request(
+pub(crate) async fn request(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -151,14 +151,14 @@ pub async fn request(
 }
 
 /// A message in its frame.
-pub fn frame(flag: u8, message: &[u8]) -> Bytes {
+pub(crate) fn frame(flag: u8, message: &[u8]) -> Bytes {
     let mut out = vec![flag];
     out.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
     out.extend(message);
     out.into()
 }
 
-pub fn service(signal: Signal) -> &'static str {
+pub(crate) fn service(signal: Signal) -> &'static str {
     match signal {
         Signal::Metrics => "opentelemetry.proto.collector.metrics.v1.MetricsService",
         Signal::Logs => "opentelemetry.proto.collector.logs.v1.LogsService",
@@ -167,12 +167,22 @@ pub fn service(signal: Signal) -> &'static str {
 }
 
 /// One call of a signal's `Export`, its body as it is.
-pub async fn export(address: SocketAddr, signal: Signal, headers: &[(&str, &str)], body: &Bytes) -> GrpcAnswer {
+pub(crate) async fn export(
+    address: SocketAddr,
+    signal: Signal,
+    headers: &[(&str, &str)],
+    body: &Bytes,
+) -> GrpcAnswer {
     call(address, &format!("/{}/Export", service(signal)), headers, body).await
 }
 
 /// One gRPC call on a connection of its own, its body as it is.
-pub async fn call(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &Bytes) -> GrpcAnswer {
+pub(crate) async fn call(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Bytes,
+) -> GrpcAnswer {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();

@@ -1,0 +1,276 @@
+//! An HTTP client for small answers to large posts.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use component::Host;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioTimer;
+use tokio::sync::Semaphore;
+
+use crate::body::WholeBody;
+use crate::config::{Compression, CompressionParams, HttpClientConfig, check_extensions, header_map};
+use crate::connector::Connector;
+use crate::dial::ClientTasks;
+use crate::error::Error;
+use crate::http_server::nonzero;
+use crate::proxy::{Proxies, ProxyUrl};
+use crate::tls::ClientTls;
+
+/// What is read of an answer, at most: upstream's 64 KiB.
+const MAX_ANSWER_SIZE: usize = 64 << 10;
+/// How long a pinged HTTP/2 server has to answer: Go's default.
+const DEFAULT_PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Posts bodies.
+pub struct HttpClient {
+    client: Client<Connector, WholeBody>,
+    headers: HeaderMap,
+    compression: Compression,
+    compression_params: CompressionParams,
+    timeout: Option<Duration>,
+    in_flight: Option<Semaphore>,
+    cookies: Option<Cookies>,
+    proxies: Proxies,
+    tasks: ClientTasks,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, cut after 64 KiB.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("Post {url:?}: {reason}")]
+pub struct HttpFailure {
+    url: String,
+    reason: String,
+}
+
+/// The cookies of each server.
+#[derive(Debug, Default)]
+struct Cookies(Mutex<BTreeMap<String, BTreeMap<String, String>>>);
+
+impl HttpClient {
+    /// A client. `name` is that of its tasks; `user_agent` is what it calls itself unless the headers say otherwise.
+    ///
+    /// # Errors
+    /// TLS or the proxy cannot be set up, or an extension is missing.
+    pub async fn start(
+        config: &HttpClientConfig,
+        host: &Host,
+        name: &str,
+        user_agent: &str,
+    ) -> Result<Self, Error> {
+        check_extensions(config.auth.as_ref(), &config.middlewares)?;
+        let protocols: &[&str] = if config.force_attempt_http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
+        let tls = ClientTls::load(&config.tls, protocols).await?;
+        let proxies = proxies(config)?;
+        let tasks = ClientTasks::new(host, name);
+        let mut headers = header_map(&config.headers);
+        if let Ok(value) = HeaderValue::try_from(user_agent) {
+            headers.entry(header::USER_AGENT).or_insert(value);
+        }
+        Ok(Self {
+            client: client(config, Connector::new(tls, proxies.clone()), &tasks),
+            headers,
+            compression: config.compression,
+            compression_params: config.compression_params,
+            timeout: nonzero(*config.timeout),
+            in_flight: usize::try_from(config.max_conns_per_host).ok().filter(|n| *n > 0).map(Semaphore::new),
+            cookies: config.cookies.is_some().then(Cookies::default),
+            proxies,
+            tasks,
+        })
+    }
+
+    /// Posts a body, compressed as configured.
+    ///
+    /// # Errors
+    /// There is no answer: the network, the timeout.
+    pub async fn post(
+        &self,
+        url: &Uri,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<HttpAnswer, HttpFailure> {
+        let failed = |reason: String| HttpFailure { url: url.to_string(), reason };
+        let request = self.request(url, content_type, body).map_err(|error| failed(error.to_string()))?;
+        let exchange = async {
+            // Closed never; an error would mean that there is no limit.
+            let _permit = match &self.in_flight {
+                Some(in_flight) => in_flight.acquire().await.ok(),
+                None => None,
+            };
+            let response = self.client.request(request).await.map_err(|error| failed(causes(&error)))?;
+            self.answer(url, response).await.map_err(|error| failed(causes(&error)))
+        };
+        match self.timeout {
+            Some(timeout) => tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
+                Err(failed(
+                    "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into(),
+                ))
+            }),
+            None => exchange.await,
+        }
+    }
+
+    /// Closes all connections and ends all tasks; requests in progress fail.
+    pub async fn shutdown(&self) {
+        self.tasks.shutdown().await;
+    }
+
+    fn request(
+        &self,
+        url: &Uri,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> std::io::Result<Request<WholeBody>> {
+        let body = match self.compression.0 {
+            Some(encoding) => encoding.compress(&body, self.compression_params.level())?.into(),
+            None => body,
+        };
+        let mut request = Request::new(WholeBody::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url.clone();
+        *request.headers_mut() = self.headers.clone();
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(encoding) = self.compression.0 {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.as_str()));
+        }
+        if let Some(cookies) = self.cookies.as_ref().and_then(|cookies| cookies.of(url)) {
+            headers.insert(header::COOKIE, cookies);
+        }
+        // A tunnel for https is authorized when it is made.
+        let authorization = self.proxies.of(url).and_then(|proxy| proxy.authorization.as_ref());
+        if let (Some(secret), true) = (authorization, url.scheme_str() == Some("http"))
+            && let Ok(mut value) = HeaderValue::try_from(secret.expose())
+        {
+            value.set_sensitive(true);
+            headers.insert(header::PROXY_AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    async fn answer(&self, url: &Uri, response: Response<Incoming>) -> hyper::Result<HttpAnswer> {
+        let (parts, mut body) = response.into_parts();
+        if let Some(cookies) = &self.cookies {
+            cookies.keep(url, &parts.headers);
+        }
+        let mut kept = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            let room = MAX_ANSWER_SIZE - kept.len();
+            kept.extend_from_slice(data.get(..room).unwrap_or(&data));
+            if kept.len() == MAX_ANSWER_SIZE {
+                break;
+            }
+        }
+        Ok(HttpAnswer { status: parts.status, headers: parts.headers, body: kept.freeze() })
+    }
+}
+
+fn proxies(config: &HttpClientConfig) -> Result<Proxies, Error> {
+    if config.proxy_url.is_empty() {
+        return Ok(Proxies::from_environment(|name| std::env::var(name).ok()));
+    }
+    let url = ProxyUrl::parse(&confmap::Secret::new(config.proxy_url.clone()))
+        // The URL may hold a password.
+        .map_err(|reason| Error::Url { what: "proxy_url", url: confmap::REDACTED.to_owned(), reason })?;
+    Ok(Proxies::fixed(url))
+}
+
+fn client(
+    config: &HttpClientConfig,
+    connector: Connector,
+    tasks: &ClientTasks,
+) -> Client<Connector, WholeBody> {
+    let limit = |limit: i64| usize::try_from(limit).ok().filter(|limit| *limit > 0);
+    let idle = limit(config.max_idle_conns_per_host).or(limit(config.max_idle_conns));
+    let mut builder = Client::builder(tasks.clone());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(nonzero(*config.idle_conn_timeout))
+        .pool_max_idle_per_host(if config.disable_keep_alives { 0 } else { idle.unwrap_or(usize::MAX) });
+    if let Some(interval) = nonzero(*config.http2_read_idle_timeout) {
+        builder
+            .http2_keep_alive_interval(interval)
+            .http2_keep_alive_timeout(nonzero(*config.http2_ping_timeout).unwrap_or(DEFAULT_PING_TIMEOUT));
+    }
+    builder.build(connector)
+}
+
+/// An error with its causes: that of the library alone says only `client error (Connect)`.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}
+
+impl Cookies {
+    fn of(&self, url: &Uri) -> Option<HeaderValue> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = all.get(url.authority()?.as_str()).filter(|mine| !mine.is_empty())?;
+        let pairs: Vec<_> = mine.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        HeaderValue::try_from(pairs.join("; ")).ok()
+    }
+
+    fn keep(&self, url: &Uri, headers: &HeaderMap) {
+        let Some(authority) = url.authority() else { return };
+        for cookie in headers.get_all(header::SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
+            let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let gone = attributes.to_lowercase().split(';').any(|attribute| {
+                let max_age = attribute.trim().strip_prefix("max-age=").map(str::parse::<i64>);
+                matches!(max_age, Some(Ok(seconds)) if seconds <= 0)
+            });
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mine = all.entry(authority.to_string()).or_default();
+            if gone {
+                mine.remove(name.trim());
+            } else if mine.len() < MAX_COOKIES || mine.contains_key(name.trim()) {
+                mine.insert(name.trim().to_owned(), value.trim().to_owned());
+            }
+        }
+    }
+}
+
+/// The most cookies of one server, as browsers limit them.
+const MAX_COOKIES: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_kept_per_server() {
+        let cookies = Cookies::default();
+        let (a, b): (Uri, Uri) = ("http://a/v1".parse().unwrap(), "http://b/".parse().unwrap());
+        let mut headers = HeaderMap::new();
+        headers.append(header::SET_COOKIE, "route=1; Path=/".parse().unwrap());
+        headers.append(header::SET_COOKIE, "old=2".parse().unwrap());
+        cookies.keep(&a, &headers);
+        assert_eq!(cookies.of(&a).unwrap(), "old=2; route=1");
+        assert_eq!(cookies.of(&b), None);
+        headers.clear();
+        headers.append(header::SET_COOKIE, "old=; Max-Age=0".parse().unwrap());
+        cookies.keep(&a, &headers);
+        assert_eq!(cookies.of(&a).unwrap(), "route=1");
+    }
+}

@@ -1,0 +1,336 @@
+//! The way through a batch: every data point to its group.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::RandomState;
+use pdata::metrics::{
+    Data, ExponentialHistogramDataPointView, FLAG_NO_RECORDED_VALUE, HistogramDataPointView, MetricView,
+    NumberDataPointView, ResourceMetricsView, SummaryDataPointView, Temporality,
+};
+use pdata::{KeyValueView, KeyValues};
+
+use crate::delta::{Deltas, SeriesKey};
+use crate::group::{GroupKey, Groups, Kind, Target};
+use crate::json::write_float_g;
+use crate::labels::{LabelSet, Labels, write_text};
+use crate::metric::{MetricId, Metrics, Suffix};
+use crate::names::UNDEFINED;
+use crate::resource::{Identity, ResourceContext};
+use crate::rules::Rules;
+use crate::text::{Span, Text};
+use crate::translate::Dropped;
+use crate::value::{Stats, Value, Values};
+
+/// One translation.
+pub(crate) struct Walk<'t, 'a> {
+    pub(crate) rules: &'t Rules,
+    pub(crate) metrics: &'t mut Metrics,
+    pub(crate) deltas: &'t mut Deltas,
+    pub(crate) groups: &'t mut Groups,
+    pub(crate) values: &'t mut Values,
+    pub(crate) series_hashers: &'t (RandomState, RandomState),
+    pub(crate) labels: Labels<'a>,
+    pub(crate) attributes: Vec<KeyValueView<'a>>,
+    pub(crate) dropped: Dropped,
+    pub(crate) now: i64,
+    pub(crate) latest_metric: MetricId,
+    pub(crate) parts: Vec<Value>,
+    /// Of the resource, once a series of it was seen.
+    pub(crate) identity: Option<Identity>,
+    /// Of the label set that was used last.
+    pub(crate) labels_identity: Option<(Span, Identity)>,
+}
+
+/// Where the points of one metric come from and go to.
+struct Course<'m, 'a> {
+    context: &'m ResourceContext,
+    scope: &'a str,
+    /// The labels of points without attributes.
+    base: LabelSet,
+    kind: Kind,
+    name: &'a str,
+    unit: &'a str,
+    /// Where events go: that of the resource, or as an earlier point of the metric completed it.
+    target: u32,
+}
+
+impl<'a> Walk<'_, 'a> {
+    /// Takes all points of a resource.
+    pub(crate) fn resource(&mut self, resource: &ResourceMetricsView<'a>) {
+        self.identity = None;
+        self.attributes.clear();
+        self.attributes.extend(resource.resource().attributes());
+        let start = self.labels.len();
+        if self.rules.conversion.enabled {
+            for pair in self.attributes.iter().filter(|pair| self.rules.conversion.takes(pair.key)) {
+                self.labels.push(*pair);
+            }
+            self.labels.finish(start);
+        }
+        let converted = Span { start, end: self.labels.len() };
+        let seen = if self.rules.conversion.clear { &[][..] } else { &self.attributes };
+        let context = ResourceContext::new(self.rules, seen, converted, self.groups, &mut self.labels.arena);
+        // Scopes mostly have the same name, or none.
+        let mut last: Option<(&str, LabelSet)> = None;
+        for scope in resource.scopes() {
+            let name = scope.scope().name;
+            let base = match last {
+                Some((known, base)) if known == name => base,
+                _ => self.labels.collect(std::iter::empty(), converted, name, self.rules.kubernetes),
+            };
+            last = Some((name, base));
+            for metric in scope.metrics() {
+                self.metric(&context, name, base, &metric);
+            }
+        }
+    }
+
+    fn metric(&mut self, context: &ResourceContext, scope: &'a str, base: LabelSet, metric: &MetricView<'a>) {
+        let kind = match metric.data {
+            Data::None => {
+                tracing::warn!(metric = metric.name, "unhandled metric data type");
+                self.dropped.unknown_type += 1;
+                return;
+            }
+            Data::Gauge(_) => Kind::Gauge,
+            Data::Sum { .. } => Kind::Sum,
+            Data::Histogram { .. } => Kind::Histogram,
+            Data::ExponentialHistogram { .. } => Kind::ExponentialHistogram,
+            Data::Summary(_) => Kind::Summary,
+        };
+        let mut course = Course {
+            context,
+            scope,
+            base,
+            kind,
+            name: metric.name,
+            unit: metric.unit,
+            target: context.target,
+        };
+        match metric.data {
+            Data::None => {}
+            Data::Gauge(points) => points.numbers().for_each(|point| self.number(&mut course, &point, false)),
+            Data::Sum { points, temporality, .. } => {
+                let cumulative = temporality == Temporality::Cumulative;
+                points.numbers().for_each(|point| self.number(&mut course, &point, cumulative));
+            }
+            Data::Histogram { points, .. } => {
+                points.histograms().for_each(|point| self.histogram(&mut course, &point));
+            }
+            Data::ExponentialHistogram { points, .. } => {
+                points.exponential_histograms().for_each(|point| self.exponential(&mut course, &point));
+            }
+            Data::Summary(points) => points.summaries().for_each(|point| self.summary(&mut course, &point)),
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, course: &mut Course<'_, 'a>, point: &NumberDataPointView<'a>, cumulative: bool) {
+        let mut value = point.value.map_or(0.0, |value| value.as_f64());
+        if !self.admits(point.flags, value.is_finite()) {
+            return;
+        }
+        let set = self.label_set(course, point.attributes());
+        if cumulative {
+            let key = self.series(course, set);
+            match self.deltas.number(key, value, self.rules.retain_initial, self.now) {
+                Some(delta) if delta.is_finite() => value = delta,
+                Some(_) => {
+                    self.dropped.not_finite += 1;
+                    return;
+                }
+                None => return self.first_value(),
+            }
+        }
+        self.add(course, set, point.time_unix_nano, 0, Suffix::None, Value::Number(value));
+        self.release(course, set);
+    }
+
+    fn histogram(&mut self, course: &mut Course<'_, 'a>, point: &HistogramDataPointView<'a>) {
+        let [sum, min, max] = [point.sum, point.min, point.max].map(|value| value.unwrap_or(0.0));
+        if !self.admits(point.flags, sum.is_finite() && min.is_finite() && max.is_finite()) {
+            return;
+        }
+        let set = self.label_set(course, point.attributes());
+        let mut stats = Stats { max, min, count: point.count, sum };
+        if course.context.histogram_deltas && !self.change(course, set, &mut stats) {
+            return;
+        }
+        let value = self.values.stats(stats);
+        self.add(course, set, point.time_unix_nano, 0, Suffix::None, value);
+        self.release(course, set);
+    }
+
+    fn exponential(&mut self, course: &mut Course<'_, 'a>, point: &ExponentialHistogramDataPointView<'a>) {
+        let finite = [point.sum, point.min, point.max].iter().flatten().all(|value| value.is_finite());
+        if !self.admits(point.flags, finite) {
+            return;
+        }
+        let set = self.label_set(course, point.attributes());
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.clear();
+        self.values.exponential(point, &mut parts);
+        for (part, value) in parts.iter().enumerate() {
+            self.add(course, set, point.time_unix_nano, part as u32, Suffix::None, *value);
+        }
+        if parts.len() == 1 {
+            self.release(course, set);
+        }
+        self.parts = parts;
+    }
+
+    fn summary(&mut self, course: &mut Course<'_, 'a>, point: &SummaryDataPointView<'a>) {
+        let quantiles = || point.quantile_values();
+        let finite = point.sum.is_finite()
+            && quantiles().all(|pair| pair.quantile.is_finite() && pair.value.is_finite());
+        if !self.admits(point.flags, finite) {
+            return;
+        }
+        let set = self.label_set(course, point.attributes());
+        // The least and the greatest by place, as upstream: quantiles come in order.
+        let mut stats = Stats {
+            max: quantiles().last().map_or(0.0, |pair| pair.value),
+            min: quantiles().next().map_or(0.0, |pair| pair.value),
+            count: point.count,
+            sum: point.sum,
+        };
+        if course.context.summary_deltas && !self.change(course, set, &mut stats) {
+            return;
+        }
+        let time = point.time_unix_nano;
+        if !self.rules.detailed {
+            let value = self.values.stats(stats);
+            self.add(course, set, time, 0, Suffix::None, value);
+            return self.release(course, set);
+        }
+        self.add(course, set, time, 0, Suffix::Sum, Value::Number(stats.sum));
+        self.add(course, set, time, 1, Suffix::Count, Value::Number(stats.count as f64));
+        for (index, pair) in quantiles().enumerate() {
+            let text = Text::make(&mut self.labels.arena, |arena| write_float_g(arena, pair.quantile));
+            let set = self.labels.with(set, "quantile", text);
+            self.add(course, set, time, 2 + index as u32, Suffix::None, Value::Number(pair.value));
+        }
+    }
+
+    /// Turns count and sum into their change. `false` if there is nothing to send.
+    fn change(&mut self, course: &Course<'_, 'a>, set: LabelSet, stats: &mut Stats) -> bool {
+        let key = self.series(course, set);
+        let totals = (stats.sum, stats.count);
+        match self.deltas.distribution(key, totals, self.rules.retain_initial, self.now) {
+            Some((sum, count)) if sum.is_finite() => {
+                (stats.sum, stats.count) = (sum, count);
+                true
+            }
+            Some(_) => {
+                self.dropped.not_finite += 1;
+                false
+            }
+            None => {
+                self.first_value();
+                false
+            }
+        }
+    }
+
+    /// The first value of a series is remembered, unless there are too many.
+    fn first_value(&mut self) {
+        self.dropped.series_limit += u64::from(self.deltas.is_full());
+    }
+
+    /// Counts a point that is not taken.
+    #[inline]
+    fn admits(&mut self, flags: u32, finite: bool) -> bool {
+        if flags & FLAG_NO_RECORDED_VALUE != 0 {
+            self.dropped.no_recorded_value += 1;
+            false
+        } else if !finite {
+            self.dropped.not_finite += 1;
+            false
+        } else {
+            true
+        }
+    }
+
+    #[inline]
+    fn label_set(&mut self, course: &Course<'_, 'a>, attributes: KeyValues<'a>) -> LabelSet {
+        let mut probe = attributes;
+        if probe.next().is_none() {
+            return course.base;
+        }
+        self.labels.collect(attributes, course.context.converted, course.scope, self.rules.kubernetes)
+    }
+
+    /// Forgets the labels of a point that joined a group: the group has its own.
+    #[inline]
+    fn release(&mut self, course: &Course<'_, 'a>, set: LabelSet) {
+        if set.span != course.base.span && !self.groups.latest_has(set.span) {
+            self.labels.release(set.span);
+            self.labels_identity = None;
+        }
+    }
+
+    /// What makes a series: its name, its labels, where the resource's events go, and the resource itself.
+    fn series(&mut self, course: &Course<'_, 'a>, set: LabelSet) -> SeriesKey {
+        let identity = *self.identity.get_or_insert_with(|| {
+            let target = self.groups.target(course.context.target);
+            let names = target.iter().flat_map(Target::texts).map(|text| text.get(&self.labels.arena));
+            Identity::of(names, &self.attributes, self.series_hashers)
+        });
+        let labels = match self.labels_identity {
+            Some((span, identity)) if span == set.span => identity,
+            _ => Identity::of_labels(&self.labels, set, self.series_hashers),
+        };
+        self.labels_identity = Some((set.span, labels));
+        let hash = |state: &RandomState, identity: u64, labels: u64| {
+            let mut hasher = state.build_hasher();
+            write_text(&mut hasher, course.name);
+            hasher.write_u8(course.kind as u8);
+            hasher.write_u64(identity);
+            hasher.write_u64(labels);
+            hasher.finish()
+        };
+        let (first, second) = self.series_hashers;
+        SeriesKey(hash(first, identity.0, labels.0), hash(second, identity.1, labels.1))
+    }
+
+    #[inline]
+    fn add(
+        &mut self,
+        course: &mut Course<'_, 'a>,
+        set: LabelSet,
+        time_unix_nano: u64,
+        part: u32,
+        suffix: Suffix,
+        value: Value,
+    ) {
+        if course.context.incomplete {
+            self.complete(course, set);
+        }
+        let timestamp = if time_unix_nano == 0 { self.now } else { (time_unix_nano / 1_000_000) as i64 };
+        let metric = self.metrics.id(self.rules, self.latest_metric, course.name, suffix, course.unit);
+        self.latest_metric = metric;
+        let key = GroupKey { target: course.target, timestamp, kind: course.kind, part };
+        self.groups.add(&self.labels, key, set, course.context.prometheus, metric, value);
+    }
+
+    /// Names that the resource could not complete are tried again with the labels of the point. What that gives stays
+    /// for the points of the metric that follow.
+    fn complete(&mut self, course: &mut Course<'_, 'a>, set: LabelSet) {
+        let Some(mut target) = self.groups.target(course.target) else { return };
+        let start = self.labels.arena.len();
+        for (pattern, name) in
+            [(&self.rules.group, &mut target.group), (&self.rules.stream, &mut target.stream)]
+        {
+            if !pattern.is_empty() && name.get(&self.labels.arena).contains(UNDEFINED) {
+                let mut written = String::new();
+                pattern.write(&mut written, |out, key| {
+                    let text = self.labels.get(set.span, key);
+                    text.iter().for_each(|text| out.push_str(text.get(&self.labels.arena)));
+                    text.is_some()
+                });
+                *name = Text::make(&mut self.labels.arena, |arena| arena.push_str(&written));
+            }
+        }
+        course.target = self.groups.intern(&mut self.labels.arena, start, target);
+    }
+}

@@ -1,0 +1,8 @@
+//! The exporter over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+mod connection;
+mod contract;
+mod peer;
+mod sending;
