@@ -29,7 +29,7 @@ pub enum BuildError {
         signal: &'static str,
     },
     /// A component could not be made.
-    #[error("failed to build pipelines: failed to create {id:?} {kind}: {source}")]
+    #[error("failed to build pipelines: failed to create {id:?} {kind}")]
     Create {
         /// The component.
         id: String,

@@ -12,6 +12,9 @@ use crate::plan::{PipelinePlan, Plan};
 use crate::report;
 use crate::telemetry::{MetricsError, SelfMetrics};
 
+/// How long tasks that were told to stop may take to be gone.
+const TASK_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Why a collector did not start, or did not stop as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -19,10 +22,10 @@ pub enum ServiceError {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The collector's own metrics cannot be served.
-    #[error("failed to create meter provider: {0}")]
+    #[error("failed to create meter provider")]
     Metrics(#[from] MetricsError),
     /// A component did not start.
-    #[error("cannot start {section}: failed to start {id:?} {kind}: {source}")]
+    #[error("cannot start {section}: failed to start {id:?} {kind}")]
     Start {
         /// `pipelines` or `extensions`.
         section: &'static str,
@@ -170,12 +173,10 @@ impl Service {
             stop(&*node.component, &node.id, Kind::Extension, deadline, &mut failed).await;
         }
         self.metrics.shutdown().await;
-        // A task that was told to stop ends at its next turn of the runtime.
-        for _ in 0..16 {
-            if self.host.tasks().names().is_empty() {
-                break;
-            }
-            tokio::task::yield_now().await;
+        // A task that was told to stop ends at its next turn of the runtime, which may be on another thread.
+        let patience = Instant::now() + TASK_PATIENCE;
+        while !self.host.tasks().names().is_empty() && Instant::now() < patience {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         let left = self.host.tasks().names();
         if !left.is_empty() {

@@ -85,8 +85,9 @@ async fn what_had_started_is_stopped_when_one_does_not_start() {
         ",
     )
     .await;
-    let error = result.err().unwrap().to_string();
-    assert_eq!(error, r#"cannot start pipelines: failed to start "in" receiver: no luck"#);
+    let error = result.err().unwrap();
+    assert_eq!(error.to_string(), r#"cannot start pipelines: failed to start "in" receiver"#);
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no luck");
     assert_eq!(happened(), ["start out", "stop in", "stop out"]);
 }
 

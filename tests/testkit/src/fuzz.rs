@@ -9,7 +9,71 @@ use pdata::{AnyValueView, Batch, KeyValues, Signal};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets. A new one also needs a file in `tests/fuzz/fuzz_targets` and an entry in `tests/fuzz/Cargo.toml`.
-pub const TARGETS: &[Target] = &[("otlp_json", otlp_json), ("otlp_protobuf", otlp_protobuf)];
+pub const TARGETS: &[Target] = &[
+    ("configuration", configuration),
+    ("decompression", decompression),
+    ("kernel_files", kernel_files),
+    ("otlp_json", otlp_json),
+    ("otlp_protobuf", otlp_protobuf),
+];
+
+/// How much a compressed body may unfold to.
+const UNFOLDED: usize = 64 * 1024;
+
+/// A machine without files and variables.
+struct Bare;
+
+impl confmap::Environment for Bare {
+    fn read_file(&self, _: &std::path::Path) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Any text as a configuration: refused with problems that have words, or resolved and printed.
+pub fn configuration(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match confmap::Resolver::default().builtin("fuzz", &text).resolve(&Bare) {
+        Ok(conf) => {
+            let printed = conf.to_yaml(confmap::Redaction::Unredacted);
+            let again = confmap::Node::from_yaml("printed", &printed);
+            assert!(again.is_ok_and(|again| again == *conf.root()), "what is printed reads back: {printed}");
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            assert!(!problems.render_snippets(problems.sources()).is_empty());
+        }
+    }
+}
+
+/// Any bytes as a body in each encoding: refused, or no larger than the limit.
+pub fn decompression(bytes: &[u8]) {
+    for encoding in net::Encoding::ALL {
+        if let Ok(unfolded) = encoding.decompress(bytes, UNFOLDED) {
+            assert!(unfolded.len() <= UNFOLDED, "{}: {} bytes", encoding.as_str(), unfolded.len());
+        }
+    }
+}
+
+/// Any bytes as each of the kernel's files.
+pub fn kernel_files(bytes: &[u8]) {
+    let _ = node::parse_cpuacct_stat(bytes);
+    let _ = node::parse_cpu_stat(bytes);
+    let _ = node::parse_proc_stat(bytes);
+    let _ = node::parse_cpuinfo(bytes);
+    let _ = node::parse_blkio(bytes);
+    let _ = node::parse_io_stat(bytes);
+    let _ = node::parse_diskstats(bytes).count();
+    let _ = (node::parse_memory_stat_v1(bytes, true), node::parse_memory_stat_v1(bytes, false));
+    let _ = node::parse_memory_stat_v2(bytes);
+    let _ = node::parse_meminfo(bytes);
+    let _ = node::parse_vmstat(bytes);
+    let _ = node::parse_mountinfo(bytes).count();
+    let _ = node::parse_net_dev(bytes, node::IGNORED_INTERFACE_PREFIXES);
+}
 
 /// Any bytes as an export request of each signal: refused or usable.
 pub fn otlp_protobuf(bytes: &[u8]) {
