@@ -72,6 +72,21 @@ pub enum Stability {
 }
 
 impl Stability {
+    /// For a component that takes all signals and is equally finished in each.
+    pub const fn for_all_signals(self) -> &'static [(Signal, Stability)] {
+        const fn all(stability: Stability) -> [(Signal, Stability); 3] {
+            [(Signal::Metrics, stability), (Signal::Logs, stability), (Signal::Traces, stability)]
+        }
+        const ALPHA: [(Signal, Stability); 3] = all(Stability::Alpha);
+        const BETA: [(Signal, Stability); 3] = all(Stability::Beta);
+        const STABLE: [(Signal, Stability); 3] = all(Stability::Stable);
+        match self {
+            Self::Alpha => &ALPHA,
+            Self::Beta => &BETA,
+            Self::Stable => &STABLE,
+        }
+    }
+
     /// As the `components` command prints it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -91,7 +91,7 @@ where
 
 /// Pieces of a body: the first is kept as it is until a second comes.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+struct Gathered {
     first: Bytes,
     rest: BytesMut,
 }
@@ -101,12 +101,12 @@ pub(crate) struct Gathered {
 const MAX_RESERVED_AHEAD: usize = 1 << 20;
 
 impl Gathered {
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.first.len() + self.rest.len()
     }
 
     /// Adds a piece; `announced` is the size that the whole is said to have, or 0.
-    pub(crate) fn push(&mut self, data: Bytes, announced: usize) {
+    fn push(&mut self, data: Bytes, announced: usize) {
         if self.len() == 0 {
             self.first = data;
             return;
@@ -120,15 +120,7 @@ impl Gathered {
         self.rest.extend_from_slice(&data);
     }
 
-    pub(crate) fn chunk(&self) -> &[u8] {
-        if self.rest.is_empty() { &self.first } else { &self.rest }
-    }
-
-    pub(crate) fn advance(&mut self, count: usize) {
-        if self.rest.is_empty() { self.first.advance(count) } else { self.rest.advance(count) }
-    }
-
-    pub(crate) fn into_bytes(self) -> Bytes {
+    fn into_bytes(self) -> Bytes {
         if self.rest.is_empty() { self.first } else { self.rest.freeze() }
     }
 }

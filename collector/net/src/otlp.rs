@@ -1,6 +1,14 @@
 //! What OTLP exporters have in common: names of services and paths, partial success.
 
+use bytes::Bytes;
 use component::BuildInfo;
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
 use pdata::Signal;
 use prost::Message;
 
@@ -22,21 +30,32 @@ pub fn http_path(signal: Signal) -> &'static str {
     }
 }
 
-/// What a server did not take of a request that it took: the same message for every signal.
-#[derive(Clone, PartialEq, Message)]
-pub struct PartialSuccess {
-    /// Rejected data points, log records or spans.
-    #[prost(int64, tag = "1")]
-    pub rejected: i64,
-    /// Why, or advice where nothing was rejected.
-    #[prost(string, tag = "2")]
-    pub message: String,
+/// The `Export…ServiceResponse` of full success, with the empty `partial_success` that upstream puts there.
+pub fn response(signal: Signal) -> Bytes {
+    let response = match signal {
+        Signal::Metrics => {
+            let partial_success = Some(ExportMetricsPartialSuccess::default());
+            ExportMetricsServiceResponse { partial_success }.encode_to_vec()
+        }
+        Signal::Logs => {
+            let partial_success = Some(ExportLogsPartialSuccess::default());
+            ExportLogsServiceResponse { partial_success }.encode_to_vec()
+        }
+        Signal::Traces => {
+            let partial_success = Some(ExportTracePartialSuccess::default());
+            ExportTraceServiceResponse { partial_success }.encode_to_vec()
+        }
+    };
+    response.into()
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct ExportResponse {
-    #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
+/// What a server did not take of a request that it took, the same for every signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartialSuccess {
+    /// Rejected data points, log records or spans.
+    pub rejected: i64,
+    /// Why, or advice where nothing was rejected.
+    pub message: String,
 }
 
 impl PartialSuccess {
@@ -44,12 +63,22 @@ impl PartialSuccess {
     ///
     /// # Errors
     /// The bytes are not such a response.
-    pub fn from_protobuf(response: &[u8]) -> Result<Option<Self>, String> {
-        let response = ExportResponse::decode(response).map_err(|error| error.to_string())?;
-        Ok(response.partial_success.and_then(Self::if_partial))
+    pub fn from_protobuf(response: &[u8], signal: Signal) -> Result<Option<Self>, prost::DecodeError> {
+        let partial = match signal {
+            Signal::Metrics => ExportMetricsServiceResponse::decode(response)?
+                .partial_success
+                .map(|partial| (partial.rejected_data_points, partial.error_message)),
+            Signal::Logs => ExportLogsServiceResponse::decode(response)?
+                .partial_success
+                .map(|partial| (partial.rejected_log_records, partial.error_message)),
+            Signal::Traces => ExportTraceServiceResponse::decode(response)?
+                .partial_success
+                .map(|partial| (partial.rejected_spans, partial.error_message)),
+        };
+        Ok(partial.and_then(|(rejected, message)| Self { rejected, message }.if_partial()))
     }
 
-    /// Reads an `Export…ServiceResponse` in JSON; `None` for full success.
+    /// Reads an `Export…ServiceResponse` in JSON, where numbers may be strings; `None` for full success.
     ///
     /// # Errors
     /// The text is not such a response.
@@ -107,11 +136,20 @@ mod tests {
     #[test]
     fn partial_success() {
         let partial = PartialSuccess { rejected: 3, message: "too old".into() };
-        let response = ExportResponse { partial_success: Some(partial.clone()) }.encode_to_vec();
-        assert_eq!(PartialSuccess::from_protobuf(&response), Ok(Some(partial.clone())));
-        assert_eq!(PartialSuccess::from_protobuf(b""), Ok(None));
-        assert_eq!(PartialSuccess::from_protobuf(&[0x0a, 0x00]), Ok(None));
-        assert!(PartialSuccess::from_protobuf(b"\xff").is_err());
+        for signal in Signal::ALL {
+            let check = |response: &[u8], expected: Option<&PartialSuccess>| {
+                assert_eq!(
+                    PartialSuccess::from_protobuf(response, signal),
+                    Ok(expected.cloned()),
+                    "{signal}"
+                );
+            };
+            check(b"\x0a\x0b\x08\x03\x12\x07too old", Some(&partial));
+            check(b"", None);
+            check(&response(signal), None);
+            assert_eq!(response(signal), b"\x0a\x00"[..]);
+            assert!(PartialSuccess::from_protobuf(b"\xff", signal).is_err());
+        }
         let check = |json: &str, expected: Result<Option<PartialSuccess>, ()>| {
             let got = PartialSuccess::from_json(json.as_bytes(), Signal::Traces);
             assert_eq!(got.map_err(|_| ()), expected, "{json}");

@@ -88,7 +88,7 @@ fn credentials(authority: &Authority) -> Option<Secret> {
 }
 
 fn percent_decoded(text: &str) -> String {
-    crate::grpc::percent_decoded(text.as_bytes())
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Whether an entry of `NO_PROXY` covers a host: `example.com` and `.example.com` cover its subdomains too.

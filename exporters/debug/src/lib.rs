@@ -13,7 +13,6 @@ mod sampler;
 
 use component::{ExporterFactory, Meta, Stability};
 use helper::{ExporterConfig, Origin, RetryConfig};
-use pdata::Signal;
 
 pub use config::{Config, Verbosity};
 use exporter::Printer;
@@ -24,11 +23,7 @@ pub fn factory() -> ExporterFactory {
         kind: "debug",
         aliases: &[],
         deprecated_aliases: &[],
-        signals: &[
-            (Signal::Traces, Stability::Alpha),
-            (Signal::Metrics, Stability::Alpha),
-            (Signal::Logs, Stability::Alpha),
-        ],
+        signals: Stability::Alpha.for_all_signals(),
     };
     ExporterFactory::new::<Config>(meta, |settings, config, signal| {
         let exporter = ExporterConfig {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use component::{Component, ConsumeError, Consumer, Exporter, ExporterFactory, Meta, Stability, async_trait};
-use pdata::{Batch, Signal};
+use pdata::Batch;
 use serde::Deserialize;
 
 /// The configuration: there is nothing to configure.
@@ -31,11 +31,7 @@ pub fn factory() -> ExporterFactory {
         kind: "nop",
         aliases: &[],
         deprecated_aliases: &[],
-        signals: &[
-            (Signal::Traces, Stability::Beta),
-            (Signal::Metrics, Stability::Beta),
-            (Signal::Logs, Stability::Beta),
-        ],
+        signals: Stability::Beta.for_all_signals(),
     };
     ExporterFactory::new::<Config>(meta, |_settings, _config, _signal| {
         let exporter: Arc<dyn Exporter> = Arc::new(Nop);

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use component::{ExporterFactory, Meta, Stability};
 use helper::ExporterConfig;
-use pdata::Signal;
 
 use crate::sender::GrpcSender;
 
@@ -21,11 +20,7 @@ pub fn factory() -> ExporterFactory {
         kind: "otlp_grpc",
         aliases: &[],
         deprecated_aliases: &["otlp"],
-        signals: &[
-            (Signal::Traces, Stability::Stable),
-            (Signal::Metrics, Stability::Stable),
-            (Signal::Logs, Stability::Stable),
-        ],
+        signals: Stability::Stable.for_all_signals(),
     };
     ExporterFactory::new::<Config>(meta, |settings, config, signal| {
         let exporter = ExporterConfig {

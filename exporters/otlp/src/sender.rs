@@ -44,10 +44,10 @@ impl Sender for GrpcSender {
     async fn send(&self, batch: Batch) -> Result<(), SendError> {
         let client = self.client.get().ok_or_else(|| ConsumeError::permanent("exporter is not started"))?;
         let response = client
-            .unary(otlp::grpc_path(self.signal), &batch.to_protobuf())
+            .unary(otlp::grpc_path(self.signal), batch.to_protobuf())
             .await
             .map_err(ConsumeError::from)?;
-        let partial = PartialSuccess::from_protobuf(&response).map_err(|error| {
+        let partial = PartialSuccess::from_protobuf(&response, self.signal).map_err(|error| {
             let message = format!("grpc: failed to unmarshal the received message: {error}");
             ConsumeError::from(Status::new(Code::Internal, message))
         })?;

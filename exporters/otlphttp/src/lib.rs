@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use component::{ExporterFactory, Meta, Stability};
 use helper::ExporterConfig;
-use pdata::Signal;
 
 use crate::sender::HttpSender;
 
@@ -22,11 +21,7 @@ pub fn factory() -> ExporterFactory {
         kind: "otlp_http",
         aliases: &[],
         deprecated_aliases: &["otlphttp"],
-        signals: &[
-            (Signal::Traces, Stability::Stable),
-            (Signal::Metrics, Stability::Stable),
-            (Signal::Logs, Stability::Stable),
-        ],
+        signals: Stability::Stable.for_all_signals(),
     };
     ExporterFactory::new::<Config>(meta, |settings, config, signal| {
         let url = config.url(signal)?;

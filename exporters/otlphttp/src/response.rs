@@ -47,7 +47,9 @@ fn success(signal: Signal, answer: &HttpAnswer) -> Result<Option<PartialSuccess>
     let content_type = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let partial = match media_type {
-        "application/x-protobuf" => PartialSuccess::from_protobuf(&answer.body),
+        "application/x-protobuf" => {
+            PartialSuccess::from_protobuf(&answer.body, signal).map_err(|error| error.to_string())
+        }
         "application/json" => PartialSuccess::from_json(&answer.body, signal),
         _ => Ok(None),
     };

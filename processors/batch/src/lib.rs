@@ -10,7 +10,6 @@ mod telemetry;
 use std::sync::Arc;
 
 use component::{Meta, Processor, ProcessorFactory, Stability};
-use pdata::Signal;
 
 pub use config::Config;
 use processor::BatchProcessor;
@@ -21,11 +20,7 @@ pub fn factory() -> ProcessorFactory {
         kind: "batch",
         aliases: &[],
         deprecated_aliases: &[],
-        signals: &[
-            (Signal::Traces, Stability::Beta),
-            (Signal::Metrics, Stability::Beta),
-            (Signal::Logs, Stability::Beta),
-        ],
+        signals: Stability::Beta.for_all_signals(),
     };
     ProcessorFactory::new::<Config>(meta, |settings, config, next| {
         let processor: Arc<dyn Processor> = Arc::new(BatchProcessor::new(settings, &config, next)?);

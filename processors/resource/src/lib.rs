@@ -11,7 +11,6 @@ mod processor;
 use std::sync::Arc;
 
 use component::{Meta, Processor, ProcessorFactory, Stability};
-use pdata::Signal;
 
 pub use config::{ActionConfig, AnyValue, Config};
 use processor::ResourceProcessor;
@@ -22,11 +21,7 @@ pub fn factory() -> ProcessorFactory {
         kind: "resource",
         aliases: &[],
         deprecated_aliases: &[],
-        signals: &[
-            (Signal::Traces, Stability::Beta),
-            (Signal::Metrics, Stability::Beta),
-            (Signal::Logs, Stability::Beta),
-        ],
+        signals: Stability::Beta.for_all_signals(),
     };
     ProcessorFactory::new::<Config>(meta, |settings, config, next| {
         let processor: Arc<dyn Processor> = Arc::new(ResourceProcessor::new(settings, &config, next)?);

@@ -1,14 +1,10 @@
 //! OTLP/gRPC.
 
-use bytes::Bytes;
 use component::Code;
-use net::{Call, Method, Status, UnaryReply, Unknown};
+use net::{Call, Method, Status, UnaryReply, Unknown, otlp};
 use pdata::{Batch, Signal};
 
 use crate::intake::Intake;
-
-/// An `Export…ServiceResponse` with an empty `partial_success`, which is what upstream answers.
-pub(crate) const RESPONSE: Bytes = Bytes::from_static(&[0x0a, 0x00]);
 
 /// The three services, each with one method.
 pub(crate) struct Methods {
@@ -44,6 +40,6 @@ impl Method for Methods {
         let authority = call.authority.as_ref().map(|authority| authority.as_str());
         let client = net::client_info(call.peer, &call.headers, authority, self.intake.include_metadata);
         self.intake.deliver(batch, client).await?;
-        Ok(RESPONSE)
+        Ok(otlp::response(signal))
     }
 }

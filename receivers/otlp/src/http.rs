@@ -4,11 +4,10 @@ use bytes::Bytes;
 use component::Code;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
-use net::{App, HttpRequest, RequestError, Status, WholeBody, clean_path, respond};
+use net::{App, HttpRequest, RequestError, Status, WholeBody, clean_path, otlp, respond};
 use pdata::{Batch, Signal};
 
 use crate::config::HttpConfig;
-use crate::grpc::RESPONSE;
 use crate::intake::Intake;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -63,7 +62,7 @@ impl Paths {
             Err(error) => return format.bad_request(error.to_string()),
         };
         match self.intake.deliver(batch, client).await {
-            Ok(()) => format.success(),
+            Ok(()) => format.success(signal),
             Err(status) => format.failure(&status),
         }
     }
@@ -121,9 +120,9 @@ impl Format {
         }
     }
 
-    fn success(self) -> Response<WholeBody> {
+    fn success(self, signal: Signal) -> Response<WholeBody> {
         match self {
-            Self::Protobuf => respond(StatusCode::OK, PROTOBUF, RESPONSE),
+            Self::Protobuf => respond(StatusCode::OK, PROTOBUF, otlp::response(signal)),
             Self::Json => respond(StatusCode::OK, JSON, Bytes::from_static(br#"{"partialSuccess":{}}"#)),
         }
     }

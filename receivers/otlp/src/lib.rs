@@ -16,7 +16,6 @@ use component::{
     BoxError, Component, Host, Meta, Notice, Outputs, ReceiverFactory, Settings, Stability, async_trait,
 };
 use net::{GrpcService, HttpService, Listener, LocalAddress, ServeOptions, Server, ServerTls};
-use pdata::Signal;
 use tokio::time::Instant;
 
 use crate::grpc::Methods;
@@ -30,11 +29,7 @@ pub fn factory() -> ReceiverFactory {
             kind: "otlp",
             aliases: &[],
             deprecated_aliases: &[],
-            signals: &[
-                (Signal::Traces, Stability::Stable),
-                (Signal::Metrics, Stability::Stable),
-                (Signal::Logs, Stability::Stable),
-            ],
+            signals: Stability::Stable.for_all_signals(),
         },
         |settings, config, outputs| Ok(Arc::new(OtlpReceiver::new(settings, config, outputs))),
     )

@@ -4,6 +4,12 @@
 //! `python3` of the path is tried. Where the packages are missing the tests are listed as ignored, unless
 //! `INSIGHTS_REQUIRE_PEERS` is set, as in continuous integration: then they fail.
 
+#![allow(
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test program; a missing member of a JSON value is null"
+)]
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::{Child, Command, ExitCode, Stdio};

@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use component::{Code, Host};
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 
+use super::codec::RawCodec;
 use super::connections::{Connections, Sender, State};
-use super::{CONTENT_TYPE, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, GRPC_TIMEOUT, frame, read_status};
-use crate::Status;
-use crate::body::WholeBody;
-use crate::compression::Encoding;
+use super::{ACCEPTED, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, broken, snappy};
 use crate::config::{GrpcClientConfig, GrpcTarget, Place, check_extensions, header_map};
 use crate::dial::ClientTasks;
 use crate::error::Error;
 use crate::tls::ClientTls;
+use crate::{Compression, Encoding, Status};
 
 /// The largest response: grpc-go's default.
 const MAX_RESPONSE_SIZE: usize = 4 << 20;
@@ -29,11 +31,18 @@ pub struct GrpcClient {
     connections: Connections,
     next: AtomicUsize,
     wait_for_ready: bool,
-    encoding: Option<(&'static str, Encoding)>,
+    packing: Option<Packing>,
     headers: HeaderMap,
-    scheme: Scheme,
-    authority: Authority,
+    timeout: Option<Duration>,
+    origin: Uri,
     tasks: ClientTasks,
+}
+
+/// Who compresses messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Tonic(CompressionEncoding),
+    Snappy,
 }
 
 impl GrpcClient {
@@ -50,7 +59,7 @@ impl GrpcClient {
         timeout: Option<Duration>,
     ) -> Result<Self, Error> {
         check_extensions(config.auth.as_ref(), &config.middlewares)?;
-        let encoding = frame::encoding_of(config.compression).map_err(Error::UnsupportedCompression)?;
+        let packing = Packing::of(config.compression)?;
         let url_error = |reason| Error::Url { what: "endpoint", url: config.endpoint.clone(), reason };
         let target = GrpcTarget::parse(&config.endpoint).map_err(url_error)?;
         let tls = if config.tls.is_plaintext() && !target.force_tls {
@@ -58,17 +67,17 @@ impl GrpcClient {
         } else {
             Some(ClientTls::load(&config.tls, &["h2"]).await?)
         };
-        let authority = authority(config, &target).map_err(url_error)?;
         let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let origin = origin(scheme, config, &target).map_err(url_error)?;
         let tasks = ClientTasks::new(host, name);
         Ok(Self {
             connections: Connections::start(config, target.place, tls, tasks.clone()),
             next: AtomicUsize::new(0),
             wait_for_ready: config.wait_for_ready,
-            encoding,
-            headers: headers(config, encoding, user_agent, timeout),
-            scheme,
-            authority,
+            packing,
+            headers: headers(config, user_agent),
+            timeout,
+            origin,
             tasks,
         })
     }
@@ -77,9 +86,64 @@ impl GrpcClient {
     ///
     /// # Errors
     /// The server's status, or one that says why there is none.
-    pub async fn unary(&self, path: &'static str, message: &[u8]) -> Result<Bytes, Status> {
-        let body = frame::frame(message, self.encoding.map(|(_, encoding)| encoding))?;
-        let mut request = self.request(path, body)?;
+    pub async fn unary(&self, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
+        let exchange =
+            tower::service_fn(|request| async { self.exchange(request).await.map_err(tonic::Status::from) });
+        let mut grpc = tonic::client::Grpc::with_origin(exchange, self.origin.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .max_decoding_message_size(MAX_RESPONSE_SIZE);
+        if let Some(Packing::Tonic(encoding)) = self.packing {
+            grpc = grpc.send_compressed(encoding);
+        }
+        let mut request = tonic::Request::new(message);
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
+        match grpc.unary(request, PathAndQuery::from_static(path), RawCodec).await {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) => Err(Status::from(&status)),
+        }
+    }
+
+    /// Closes all connections and ends all tasks; calls in progress fail.
+    pub async fn shutdown(&self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// Sends what tonic made of a call, and gives it what came back.
+    async fn exchange(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let (mut parts, mut body) = request.into_parts();
+        for name in self.headers.keys() {
+            // The protocol's own are not for configurations to change.
+            if !parts.headers.contains_key(name) {
+                let values = self.headers.get_all(name).into_iter();
+                parts.headers.extend(values.map(|value| (name.clone(), value.clone())));
+            }
+        }
+        parts.headers.insert(GRPC_ACCEPT_ENCODING, ACCEPTED);
+        if self.packing == Some(Packing::Snappy) {
+            parts.headers.insert(GRPC_ENCODING, snappy::NAME);
+            body = Body::new(snappy::pack(body).await?);
+        }
+        let response = self.send(Request::from_parts(parts, body)).await?;
+        if response.status() != StatusCode::OK && !response.headers().contains_key(tonic::Status::GRPC_STATUS)
+        {
+            // tonic would take a proxy's page for messages.
+            return Err(http_failure(response.status()));
+        }
+        let (mut parts, body) = response.into_parts();
+        let body = if snappy::is_used(&parts.headers) {
+            parts.headers.remove(GRPC_ENCODING);
+            Body::new(snappy::unpack(body, MAX_RESPONSE_SIZE).await?)
+        } else {
+            Body::new(body.map_err(|error| tonic::Status::from(broken(&error))))
+        };
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// Sends on the next connection that takes the request.
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Status> {
         for _ in 0..UNSENT_RETRIES {
             let mut sender = self.sender().await?;
             if let Err(error) = sender.ready().await {
@@ -88,36 +152,17 @@ impl GrpcClient {
                 continue;
             }
             match sender.try_send_request(request).await {
-                Ok(response) => return self.answer(response).await,
+                Ok(response) => return Ok(response),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => {
                         request = unsent;
                         self.connections.check();
                     }
-                    None => return Err(frame::broken(error.error())),
+                    None => return Err(broken(error.error())),
                 },
             }
         }
         Err(Status::new(Code::Unavailable, "the server closes connections before they can be used"))
-    }
-
-    /// Closes all connections and ends all tasks; calls in progress fail.
-    pub async fn shutdown(&self) {
-        self.tasks.shutdown().await;
-    }
-
-    fn request(&self, path: &'static str, body: Bytes) -> Result<Request<WholeBody>, Status> {
-        let uri = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(path)
-            .build()
-            .map_err(|error| Status::new(Code::Internal, format!("invalid method {path}: {error}")))?;
-        let mut request = Request::new(WholeBody::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers.clone();
-        Ok(request)
     }
 
     /// The next connection in turn; waits while the first attempt runs, or for as long as it takes with
@@ -146,28 +191,18 @@ impl GrpcClient {
             }
         }
     }
-
-    async fn answer(&self, response: Response<Incoming>) -> Result<Bytes, Status> {
-        let (parts, body) = response.into_parts();
-        if let Some(status) = read_status(&parts.headers) {
-            // Nothing but headers came.
-            return status.and_then(|()| Err(no_message()));
-        }
-        if parts.status != StatusCode::OK {
-            return Err(http_failure(parts.status));
-        }
-        let encoding = frame::message_encoding(&parts.headers)?;
-        let received = frame::receive(body, encoding, MAX_RESPONSE_SIZE).await?;
-        match received.trailers.as_ref().and_then(read_status) {
-            Some(Ok(())) => received.message.ok_or_else(no_message),
-            Some(Err(status)) => Err(status),
-            None => Err(Status::new(Code::Internal, "server closed the stream without sending trailers")),
-        }
-    }
 }
 
-fn no_message() -> Status {
-    Status::new(Code::Internal, "cardinality violation: received no response message")
+impl Packing {
+    fn of(compression: Compression) -> Result<Option<Self>, Error> {
+        match compression.0 {
+            None => Ok(None),
+            Some(Encoding::Gzip) => Ok(Some(Self::Tonic(CompressionEncoding::Gzip))),
+            Some(Encoding::Zstd) => Ok(Some(Self::Tonic(CompressionEncoding::Zstd))),
+            Some(Encoding::Snappy) => Ok(Some(Self::Snappy)),
+            Some(other) => Err(Error::UnsupportedCompression(other.as_str())),
+        }
+    }
 }
 
 /// What a server that does not speak gRPC means (grpc/grpc `doc/http-grpc-status-mapping.md`).
@@ -183,37 +218,24 @@ fn http_failure(status: StatusCode) -> Status {
     Status::new(code, format!("unexpected HTTP status code received from server: {status}"))
 }
 
-fn authority(config: &GrpcClientConfig, target: &GrpcTarget) -> Result<Authority, String> {
+fn origin(scheme: Scheme, config: &GrpcClientConfig, target: &GrpcTarget) -> Result<Uri, String> {
     let text = match (&target.place, config.authority.as_str(), config.tls.server_name_override.as_str()) {
         (_, authority, _) if !authority.is_empty() => authority.to_owned(),
         (_, _, name) if !name.is_empty() => name.to_owned(),
         (Place::Unix(_), ..) => "localhost".to_owned(),
         (place @ Place::Host(..), ..) => place.to_string(),
     };
-    Authority::try_from(text.as_str()).map_err(|error| error.to_string())
+    let authority = Authority::try_from(text.as_str()).map_err(|error| error.to_string())?;
+    let origin = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
+    origin.map_err(|error| error.to_string())
 }
 
-/// The headers of every call: the protocol's own, then the configured ones that are not yet there.
-fn headers(
-    config: &GrpcClientConfig,
-    encoding: Option<(&'static str, Encoding)>,
-    user_agent: &str,
-    timeout: Option<Duration>,
-) -> HeaderMap {
+/// The headers of every call that are not the protocol's own.
+fn headers(config: &GrpcClientConfig, user_agent: &str) -> HeaderMap {
     let mut out = HeaderMap::new();
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    out.insert(header::TE, HeaderValue::from_static("trailers"));
-    out.insert(GRPC_ACCEPT_ENCODING, frame::ACCEPTED);
-    if let Some((name, _)) = encoding {
-        out.insert(GRPC_ENCODING, HeaderValue::from_static(name));
-    }
     let user_agent = if config.user_agent.is_empty() { user_agent } else { &config.user_agent };
     if let Ok(value) = HeaderValue::try_from(user_agent) {
         out.insert(header::USER_AGENT, value);
-    }
-    if let Some(value) = timeout.and_then(|timeout| HeaderValue::try_from(frame::timeout_text(timeout)).ok())
-    {
-        out.insert(GRPC_TIMEOUT, value);
     }
     for (name, value) in &header_map(&config.headers) {
         if !out.contains_key(name) {

@@ -9,7 +9,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::body::WholeBody;
 use crate::config::{BalancerName, GrpcClientConfig, KeepaliveClientConfig, Place};
 use crate::dial::{Address, ClientTasks, dial, resolve};
 use crate::http_server::nonzero;
@@ -24,7 +23,7 @@ const BACKOFF_JITTER: f64 = 0.2;
 /// The longest that one attempt takes (same source).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-pub(super) type Sender = http2::SendRequest<WholeBody>;
+pub(super) type Sender = http2::SendRequest<tonic::body::Body>;
 
 /// Whether calls can be sent.
 #[derive(Debug, Clone)]

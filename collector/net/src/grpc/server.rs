@@ -8,14 +8,21 @@ use bytes::Bytes;
 use component::Code;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 
-use super::{CONTENT_TYPE, GRPC_ACCEPT_ENCODING, frame, ok_trailers, put_status};
+use super::codec::RawCodec;
+use super::{ACCEPTED, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, snappy};
 use crate::Status;
 use crate::body::WholeBody;
 use crate::config::GrpcServerConfig;
 use crate::http_server::nonzero;
 use crate::serve::{Handler, ServeOptions};
+
+const CONTENT_TYPE: &str = "application/grpc";
+const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// When a silent client is pinged, and how long it has to answer: grpc-go's defaults.
 const DEFAULT_PING_TIME: Duration = Duration::from_secs(2 * 60 * 60);
@@ -74,24 +81,58 @@ impl<M: Method> GrpcService<M> {
         Self { methods, max_message_size }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: Option<SocketAddr>) -> UnaryReply {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Response<WholeBody>, Status> {
         let route = self.route(request.uri().path())?;
-        let encoding = frame::message_encoding(request.headers())?;
-        let timeout = frame::timeout(request.headers());
-        let work = async {
-            let (parts, body) = request.into_parts();
-            let received = frame::receive(body, encoding, self.max_message_size).await?;
-            let message = received.message.ok_or_else(|| {
-                Status::new(Code::Internal, "cardinality violation: received no message in a unary call")
-            })?;
-            let authority = parts.uri.into_parts().authority;
-            self.methods.call(route, Call { message, headers: parts.headers, authority, peer }).await
-        };
+        let timeout = timeout(request.headers());
+        let work = self.unary(route, request, peer);
         match timeout {
             Some(timeout) => tokio::time::timeout(timeout, work)
                 .await
                 .unwrap_or_else(|_| Err(Status::new(Code::DeadlineExceeded, "context deadline exceeded"))),
             None => work.await,
+        }
+    }
+
+    async fn unary(
+        &self,
+        route: M::Route,
+        request: Request<Incoming>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Response<WholeBody>, Status> {
+        let (mut parts, body) = request.into_parts();
+        let is_snappy = snappy::is_used(&parts.headers);
+        let body = if is_snappy {
+            parts.headers.remove(GRPC_ENCODING);
+            Body::new(snappy::unpack(body, self.max_message_size).await?)
+        } else {
+            Body::new(body)
+        };
+        let authority = parts.uri.authority().cloned();
+        let method = tower::service_fn(|request: tonic::Request<Bytes>| {
+            let (metadata, _, message) = request.into_parts();
+            let mut headers = metadata.into_headers();
+            if is_snappy {
+                headers.insert(GRPC_ENCODING, snappy::NAME);
+            }
+            let call = Call { message, headers, authority: authority.clone(), peer };
+            async {
+                self.methods.call(route, call).await.map(tonic::Response::new).map_err(tonic::Status::from)
+            }
+        });
+        let response = tonic::server::Grpc::new(RawCodec)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .max_decoding_message_size(self.max_message_size)
+            .unary(method, Request::from_parts(parts, body))
+            .await;
+        // tonic leaves a failure's status with the response it makes of it.
+        match response.extensions().get::<tonic::Status>() {
+            Some(status) => Err(Status::from(status)),
+            None => whole(response).await,
         }
     }
 
@@ -113,16 +154,12 @@ impl<M: Method> Handler for GrpcService<M> {
         if let Some(status) = not_grpc(&request) {
             return plain(status);
         }
-        match self.answer(request, peer).await.and_then(|message| frame::frame(&message, None)) {
-            Ok(data) => respond(WholeBody::new(data).with_trailers(ok_trailers()), HeaderMap::new()),
-            Err(status) => {
-                let mut headers = HeaderMap::new();
-                put_status(&status, &mut headers);
-                // Tells a client that compressed in an unknown way what it may use.
-                headers.insert(GRPC_ACCEPT_ENCODING, frame::ACCEPTED);
-                respond(WholeBody::default(), headers)
-            }
-        }
+        self.answer(request, peer).await.unwrap_or_else(|status| {
+            let mut response: Response<WholeBody> = tonic::Status::from(status).into_http();
+            // Tells a client that compressed in an unknown way what it may use.
+            response.headers_mut().insert(GRPC_ACCEPT_ENCODING, ACCEPTED);
+            response
+        })
     }
 }
 
@@ -155,15 +192,55 @@ fn not_grpc(request: &Request<Incoming>) -> Option<StatusCode> {
     (!is_grpc).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
-fn respond(body: WholeBody, mut headers: HeaderMap) -> Response<WholeBody> {
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    let mut response = Response::new(body);
-    *response.headers_mut() = headers;
-    response
+/// `grpc-timeout`: up to 8 digits and a unit.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = Some(digits).filter(|digits| digits.len() <= 8)?.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// An answer's body, which is there already.
+async fn whole(response: Response<Body>) -> Result<Response<WholeBody>, Status> {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(|status| Status::from(&status))?;
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    Ok(Response::from_parts(parts, WholeBody::new(body.to_bytes()).with_trailers(trailers)))
 }
 
 fn plain(status: StatusCode) -> Response<WholeBody> {
     let mut response = Response::new(WholeBody::default());
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts() {
+        let check = |text: &str, expected: Option<Duration>| {
+            let headers =
+                HeaderMap::from_iter([(http::HeaderName::from_static(GRPC_TIMEOUT), text.parse().unwrap())]);
+            assert_eq!(timeout(&headers), expected, "{text}");
+        };
+        check("5S", Some(Duration::from_secs(5)));
+        check("1H", Some(Duration::from_secs(3600)));
+        check("99999999m", Some(Duration::from_millis(99_999_999)));
+        check("100u", Some(Duration::from_micros(100)));
+        check("123456789S", None);
+        check("S", None);
+        check("", None);
+        check("5x", None);
+        check("-5S", None);
+    }
 }

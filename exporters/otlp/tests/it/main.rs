@@ -4,5 +4,6 @@
 
 mod connection;
 mod contract;
+mod odd_servers;
 mod peer;
 mod sending;

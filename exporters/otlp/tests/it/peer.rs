@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use component::{Exporter, Host, Kind};
 use net::{
-    Call, GrpcService, Listener, Method, ServeOptions, Server, ServerTls, Status, Transport, UnaryReply,
-    Unknown,
+    Call, GrpcService, Handler, Listener, Method, ServeOptions, Server, ServerTls, Status, Transport,
+    UnaryReply, Unknown,
 };
 use pdata::{Batch, Signal};
 use testkit::TestTelemetry;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) service: String,
-    pub(crate) headers: tonic::codegen::http::HeaderMap,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) authority: Option<String>,
     pub(crate) message: Bytes,
     pub(crate) accepted: bool,
@@ -77,10 +77,20 @@ impl Script {
 
     /// A server on `endpoint`; with TLS if there is any.
     pub(crate) async fn serve(&self, host: &Host, endpoint: &str, tls: Option<ServerTls>) -> Server {
-        let listener = Listener::bind(Transport::Tcp, endpoint).await.unwrap();
-        let options = ServeOptions { http2_only: true, ..ServeOptions::default() };
-        Server::start(host, "peer", listener, tls, options, GrpcService::new(self.clone(), 4 << 20))
+        serve(host, endpoint, tls, GrpcService::new(self.clone(), 4 << 20)).await
     }
+}
+
+/// A server of HTTP/2 on `endpoint`.
+pub(crate) async fn serve<H: Handler>(
+    host: &Host,
+    endpoint: &str,
+    tls: Option<ServerTls>,
+    handler: H,
+) -> Server {
+    let listener = Listener::bind(Transport::Tcp, endpoint).await.unwrap();
+    let options = ServeOptions { http2_only: true, ..ServeOptions::default() };
+    Server::start(host, "peer", listener, tls, options, handler)
 }
 
 /// An exporter as the service has it.

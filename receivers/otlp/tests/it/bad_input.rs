@@ -98,7 +98,7 @@ async fn broken_gzip_over_http() {
 async fn broken_gzip_over_grpc() {
     let running = Running::start().await;
     let body = frame(1, b"no gzip at all");
-    let expected = "grpc: failed to decompress the received message: gzip: invalid header";
+    let expected = "grpc: failed to decompress the received message: invalid gzip header";
     check_grpc(&running, "gzip", &body, 13, expected).await;
 }
 
@@ -298,8 +298,8 @@ async fn an_unsupported_encoding_over_grpc() {
     let running = Running::start().await;
     let expected = r#"grpc: Decompressor is not installed for grpc-encoding "br""#;
     check_grpc(&running, "br", &frame(1, b"x"), 12, expected).await;
-    check_grpc(&running, "identity", &frame(1, b"x"), 13, "compressed flag set").await;
-    check_grpc(&running, "gzip", &frame(7, b"x"), 13, "unexpected payload format 7").await;
+    check_grpc(&running, "identity", &frame(1, b"x"), 13, "compressed-flag but no grpc-encoding").await;
+    check_grpc(&running, "gzip", &frame(7, b"x"), 13, "invalid compression flag: 7").await;
 }
 
 #[tokio::test]
@@ -320,9 +320,33 @@ async fn a_message_of_5_mib_over_grpc() {
 async fn frames_that_are_cut_or_too_many() {
     let running = Running::start().await;
     let whole = frame(0, &metrics().to_protobuf());
-    check_grpc(&running, "identity", &whole.slice(..whole.len() - 1), 13, "unexpected EOF").await;
-    check_grpc(&running, "identity", &whole.slice(..3), 13, "unexpected EOF").await;
-    check_grpc(&running, "identity", &Bytes::new(), 13, "received no message").await;
+    check_grpc(&running, "identity", &whole.slice(..whole.len() - 1), 13, "Unexpected EOF").await;
+    check_grpc(&running, "identity", &whole.slice(..3), 13, "Unexpected EOF").await;
+    check_grpc(&running, "identity", &Bytes::new(), 13, "Missing request message").await;
     let twice = Bytes::from([whole.clone(), whole].concat());
     check_grpc(&running, "identity", &twice, 13, "more than one message").await;
+    let whole = frame(1, &Encoding::SnappyFramed.compress(&metrics().to_protobuf(), None).unwrap());
+    check_grpc(&running, "snappy", &whole.slice(..whole.len() - 1), 13, "").await;
+    check_grpc(&running, "snappy", &whole.slice(..3), 13, "Unexpected EOF").await;
+    check_grpc(&running, "snappy", &Bytes::new(), 13, "Missing request message").await;
+    check_grpc(&running, "snappy", &Bytes::from([whole.clone(), whole].concat()), 13, "").await;
+}
+
+#[tokio::test]
+async fn broken_snappy_over_grpc() {
+    let running = Running::start().await;
+    let expected = "grpc: failed to decompress the received message: snappy";
+    check_grpc(&running, "snappy", &frame(1, b"no snappy at all"), 13, expected).await;
+    let plain = frame(0, b"\x0a\x7ftruncated");
+    check_grpc(&running, "snappy", &plain, 13, "grpc: error unmarshalling request: ").await;
+}
+
+#[tokio::test]
+async fn a_snappy_bomb_over_grpc() {
+    let running = Running::start().await;
+    let bomb = Encoding::SnappyFramed.compress(&vec![0; 5 << 20], None).unwrap();
+    let expected = "grpc: received message after decompression larger than max 4194304";
+    check_grpc(&running, "snappy", &frame(1, &bomb), 8, expected).await;
+    let body = frame(1, &vec![0; 5 << 20]);
+    check_grpc(&running, "snappy", &body, 8, "grpc: received message larger than max 4194304").await;
 }

@@ -203,11 +203,11 @@ pub(crate) async fn call(
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap();
         let trailers = body.trailers().cloned().unwrap_or(parts.headers);
-        let text = |name: &str| trailers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let status = tonic::Status::from_header_map(&trailers);
         GrpcAnswer {
             http: parts.status.as_u16(),
-            status: text("grpc-status").map(|number| number.parse().unwrap()),
-            message: text("grpc-message").unwrap_or_default(),
+            status: status.as_ref().map(|status| i32::from(status.code())),
+            message: status.map(|status| status.message().to_owned()).unwrap_or_default(),
             body: body.to_bytes(),
         }
     };

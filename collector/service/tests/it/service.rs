@@ -1,11 +1,9 @@
 //! The order in which things start, flow and stop.
 
-mod fakes;
-
 use std::time::Duration;
 
-use fakes::{build_info, happened, later, plan, registry};
-use service::{Service, ServiceError};
+use crate::fakes::{build_info, happened, later, plan, registry};
+use ::service::{Service, ServiceError};
 
 async fn start(yaml: &str) -> Result<Service, ServiceError> {
     Service::start(&plan(yaml).unwrap(), &registry(), build_info(), Duration::from_secs(1)).await

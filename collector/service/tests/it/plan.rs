@@ -1,8 +1,6 @@
 //! What is wrong with a configuration is said, all of it, with its place.
 
-mod fakes;
-
-use fakes::plan;
+use crate::fakes::plan;
 
 const GOOD: &str = "receivers: {in: }\nexporters: {out: }\n";
 

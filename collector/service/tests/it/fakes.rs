@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ::service::Plan;
 use component::{
     BoxError, BuildInfo, Component, Config, ConsumeError, Consumer, Exporter, ExporterFactory, Extension,
     ExtensionFactory, Host, Meta, Outputs, Processor, ProcessorFactory, ReceiverFactory, Registry, Settings,
@@ -11,7 +12,6 @@ use component::{
 use confmap::{Problems, Resolver, System};
 use pdata::{Batch, Signal};
 use serde::Deserialize;
-use service::Plan;
 use tokio::time::Instant;
 
 /// What happened, in order.

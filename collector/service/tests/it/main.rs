@@ -1,0 +1,5 @@
+//! The service with components that write down what happens to them.
+
+mod fakes;
+mod plan;
+mod service;
