@@ -1,5 +1,7 @@
 //! The command line.
 
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
 use e2e::run;
 
 #[track_caller]

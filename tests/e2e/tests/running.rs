@@ -1,5 +1,7 @@
 //! The running collector: what it makes of this machine, how it starts, reloads and stops.
 
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 
