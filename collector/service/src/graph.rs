@@ -87,7 +87,7 @@ impl Graph {
     /// `with_extensions`, so that a dry build can leave them out.
     pub(crate) fn build(plan: &Plan, context: &Context<'_>) -> Result<Self, BuildError> {
         let mut builder = Builder { plan, context, exporters: BTreeMap::new(), graph: Graph::empty() };
-        let mut outputs: BTreeMap<&ComponentId, BTreeMap<Signal, Vec<Arc<dyn Consumer>>>> = BTreeMap::new();
+        let mut outputs: BTreeMap<&ComponentId, Beginnings> = BTreeMap::new();
         for pipeline in &plan.pipelines {
             let entry = builder.pipeline(pipeline)?;
             for receiver in &pipeline.receivers {
@@ -127,6 +127,9 @@ impl Graph {
         Self { extensions: Vec::new(), receivers: Vec::new(), processors: Vec::new(), exporters: Vec::new() }
     }
 }
+
+/// The beginnings of a receiver's pipelines, by signal.
+type Beginnings = BTreeMap<Signal, Vec<Arc<dyn Consumer>>>;
 
 struct Builder<'a> {
     plan: &'a Plan,
@@ -180,11 +183,7 @@ impl<'a> Builder<'a> {
     }
 
     /// One receiver per id, with an output per signal.
-    fn receiver(
-        &mut self,
-        id: &ComponentId,
-        signals: BTreeMap<Signal, Vec<Arc<dyn Consumer>>>,
-    ) -> Result<(), BuildError> {
+    fn receiver(&mut self, id: &ComponentId, signals: Beginnings) -> Result<(), BuildError> {
         let factory = self.context.registry.find_receiver(id.kind());
         let (Some(factory), Some(config)) = (factory, self.plan.receivers.get(id)) else {
             return Err(no_factory(id, Kind::Receiver));

@@ -350,7 +350,9 @@ impl Reader {
 }
 
 /// A factory's `decode`, whatever the kind of the factory.
-struct Decoder<'r>(Box<dyn Fn(Option<&Node>, &str) -> Result<AnyConfig, Problems> + 'r>);
+struct Decoder<'r>(Box<DecodeFn<'r>>);
+
+type DecodeFn<'r> = dyn Fn(Option<&Node>, &str) -> Result<AnyConfig, Problems> + 'r;
 
 impl<'r> Decoder<'r> {
     fn new(decode: impl Fn(Option<&Node>, &str) -> Result<AnyConfig, Problems> + 'r) -> Self {
