@@ -38,24 +38,26 @@ struct Collected {
     grown: Condvar,
 }
 
-/// The binary of this build: cargo puts it beside the folder of the test programs. Built here where it is missing, as when
-/// only one test is run.
+/// The binary beside the folder of the test programs. `cargo test --workspace` has just built it; built here where it is
+/// missing, as when only these tests are run in a fresh checkout.
 pub fn binary() -> Result<PathBuf> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BINARY.get_or_init(|| build().map_err(|error| format!("{error:#}")));
-    built.clone().map_err(anyhow::Error::msg)
+    let found = BINARY.get_or_init(|| find().map_err(|error| format!("{error:#}")));
+    found.clone().map_err(anyhow::Error::msg)
 }
 
-fn build() -> Result<PathBuf> {
+fn find() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.ancestors().nth(2).context("target folder")?;
     let binary = folder.join("otelcol-insights");
+    if binary.exists() {
+        return Ok(binary);
+    }
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.args(["build", "--quiet", "--package", "otelcol-insights"]);
     if folder.ends_with("release") {
         build.arg("--release");
     }
-    // Cargo knows best whether it is up to date; it waits for a build under way.
     if !build.current_dir(env!("CARGO_MANIFEST_DIR")).status().context("cargo build")?.success() {
         bail!("the binary does not build");
     }

@@ -67,7 +67,7 @@ fn this_machine_comes_out_as_performance_events() {
         assert!(own.contains(series), "{series} is not in\n{own}");
     }
 
-    let report = collector.wait_for_log("not found").unwrap();
+    let report = collector.wait_for_log("EC2 instance: ").unwrap();
     assert!(report.contains("otelcol-insights 0.1.0 is running"), "{report}");
     assert!(report.contains("OTLP/gRPC") && report.contains("OTLP/HTTP"), "{report}");
     assert!(report.contains("kubelet"), "{report}");
@@ -101,9 +101,10 @@ fn a_port_in_use_is_named_and_nothing_stays() {
     let (mut flags, ..) = on_free_ports();
     flags.push(format!("--set=receivers.otlp.protocols.grpc.endpoint='{address}'"));
     let collector = start(&flags);
-    let log = collector.wait_for_log("Error: ").unwrap();
-    assert!(log.contains(&format!("listen tcp {address}: bind: address already in use")), "{log}");
-    assert!(log.contains("cannot start pipelines: failed to start \"otlp\" receiver"), "{log}");
+    let expected = format!(
+        "Error: cannot start pipelines: failed to start \"otlp\" receiver: listen tcp {address}: bind: address already in use"
+    );
+    collector.wait_for_log(&expected).unwrap();
     assert_eq!(collector.wait().unwrap().code(), Some(1));
 }
 
@@ -129,8 +130,7 @@ fn an_unwritable_file_is_named() {
     let (mut flags, ..) = on_free_ports();
     flags.push("--set=service.telemetry.logs.output_paths=[/nonexistent/log]".to_owned());
     let collector = start(&flags);
-    let log = collector.wait_for_log("Error: ").unwrap();
-    assert!(log.contains("open /nonexistent/log: No such file or directory"), "{log}");
+    collector.wait_for_log("open /nonexistent/log: No such file or directory").unwrap();
     assert_eq!(collector.wait().unwrap().code(), Some(1));
 }
 
@@ -140,9 +140,9 @@ fn no_region_is_named_with_the_remedy() {
     flags.push("--set=exporters.awsemf/applications={}".to_owned());
     flags.push("--set=exporters.awsemf/applications.output_destination=cloudwatch".to_owned());
     let collector = start(&flags);
-    let log = collector.wait_for_log("Error: ").unwrap();
-    assert!(log.contains("awsemf/applications") && log.contains("region"), "{log}");
-    assert!(log.contains("AWS_REGION"), "{log}");
+    let expected = "Error: cannot start pipelines: failed to start \"awsemf/applications\" exporter: no AWS region found";
+    collector.wait_for_log(expected).unwrap();
+    collector.wait_for_log("set `region` or the environment variable AWS_REGION\n").unwrap();
     assert_eq!(collector.wait().unwrap().code(), Some(1));
 }
 
