@@ -17,14 +17,20 @@ pub struct Collector {
     _config: Option<tempfile::NamedTempFile>,
 }
 
+/// Brings the release binary up to date.
+pub fn build() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--package", "otelcol-insights"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .context("cargo build")?;
+    if status.success() { Ok(()) } else { bail!("the release binary does not build") }
+}
+
 /// The release binary beside this program.
 pub fn binary() -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let binary = here.with_file_name("otelcol-insights");
-    if !binary.exists() {
-        bail!("{} is missing: cargo build --release", binary.display());
-    }
-    Ok(binary)
+    Ok(std::env::current_exe()?.with_file_name("otelcol-insights"))
 }
 
 impl Collector {

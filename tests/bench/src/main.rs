@@ -1,4 +1,4 @@
-//! Measures the release binary and prints the numbers: `cargo build --release && cargo run --release -p bench`.
+//! Builds and measures the release binary and prints the numbers: `cargo run --release -p bench`.
 //!
 //! With names of scenarios (`emf`, `forward`, `default`, `size`) only those run.
 
@@ -8,6 +8,7 @@ use anyhow::Result;
 use bench::{report, scenarios};
 
 fn main() -> Result<()> {
+    bench::collector::build()?;
     let chosen: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -31,9 +31,6 @@ pub enum MetricsError {
         address: String,
         /// What the kernel said.
         reason: String,
-        /// The error itself.
-        #[source]
-        source: io::Error,
     },
     /// The exporter cannot be made.
     #[error("Prometheus exporter: {0}")]
@@ -141,7 +138,6 @@ async fn bind(server: &Prometheus) -> Result<TcpListener, MetricsError> {
             io::ErrorKind::AddrInUse => "address already in use".to_owned(),
             _ => source.to_string(),
         },
-        source,
     })
 }
 
