@@ -1,7 +1,10 @@
 //! What one data point costs in each stage that touches it, in one thread.
 
+#![allow(clippy::expect_used, reason = "a bench")]
+
 use std::hint::black_box;
 
+use awsemfexporter::{EmfConfig, Translator};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use pdata::metrics::{self, Data};
@@ -20,8 +23,32 @@ fn payload(c: &mut Criterion) {
     group.bench_function("decode with prost, to compare", |b| {
         b.iter(|| ExportMetricsServiceRequest::decode(bytes.clone()));
     });
+    let config: EmfConfig = confmap::from_yaml(&emf_config()).expect("a configuration");
+    let mut translator = Translator::new(&config).expect("declarations");
+    group.bench_function("translate to EMF", |b| {
+        b.iter(|| {
+            let mut written = 0;
+            translator
+                .translate(black_box(&batch), 1_700_000_000_000, |event| written += event.message.len());
+            written
+        });
+    });
     group.bench_function("build", |b| b.iter(|| bench::payload::node_of_pods(black_box(1))));
     group.finish();
+}
+
+/// The exporter of the whole-process run.
+fn emf_config() -> String {
+    format!(
+        "namespace: ContainerInsights
+log_group_name: '/aws/containerinsights/{{ClusterName}}/performance'
+log_stream_name: '{{NodeName}}'
+resource_to_telemetry_conversion: {{enabled: true}}
+dimension_rollup_option: NoDimensionRollup
+parse_json_encoded_attr_values: [Sources, kubernetes]
+metric_declarations:{}",
+        bench::scenarios::DECLARATIONS
+    )
 }
 
 /// Reads every name, unit, attribute and value.

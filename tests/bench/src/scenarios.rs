@@ -20,7 +20,7 @@ const STARTS: usize = 21;
 const IDLE: Duration = Duration::from_secs(20);
 
 /// The recommended declarations of Container Insights on Kubernetes, base profile, pods and nodes.
-const DECLARATIONS: &str = "
+pub const DECLARATIONS: &str = "
       - dimensions: [[ClusterName, Namespace, PodName], [ClusterName], [ClusterName, Namespace, Service], [ClusterName, Namespace]]
         metric_name_selectors: [pod_cpu_utilization, pod_memory_utilization, pod_network_rx_bytes, pod_network_tx_bytes, pod_cpu_utilization_over_pod_limit, pod_memory_utilization_over_pod_limit]
       - dimensions: [[ClusterName, Namespace, PodName], [ClusterName]]
