@@ -46,9 +46,14 @@ fn name_of(uri: &str) -> &str {
     if uri.starts_with("yaml:") { "yaml:…" } else { uri }
 }
 
-/// Everything that can be checked without starting anything.
+/// What the configuration asks for. Whether it can be built, the start finds out.
 pub(crate) fn plan(conf: &Conf, registry: &Registry) -> Result<Plan> {
-    let plan = Plan::new(conf, registry).map_err(|problems| invalid(&problems))?;
+    Plan::new(conf, registry).map_err(|problems| invalid(&problems))
+}
+
+/// The same, with everything checked that can be without starting anything.
+pub(crate) fn checked_plan(conf: &Conf, registry: &Registry) -> Result<Plan> {
+    let plan = plan(conf, registry)?;
     plan.dry_build(registry, &crate::build_info())?;
     Ok(plan)
 }
@@ -65,7 +70,7 @@ mod tests {
     #[test]
     fn the_default_configuration_is_valid() {
         let conf = resolve(&Sources::default()).unwrap();
-        plan(&conf, &crate::components::registry()).unwrap();
+        checked_plan(&conf, &crate::components::registry()).unwrap();
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{components, configuration};
 /// Starts and waits. `warnings` are for the log, once there is one.
 pub(crate) fn run(sources: &Sources, shutdown_timeout: Duration, warnings: &[String]) -> Result<()> {
     let registry = components::registry();
-    let configured = load(sources, &registry)?;
+    let configured = Configured::load(sources, &registry, configuration::plan)?;
     let logs = Logs::install();
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("runtime")?;
@@ -34,10 +34,16 @@ struct Configured {
     plan: Plan,
 }
 
-fn load(sources: &Sources, registry: &Registry) -> Result<Configured> {
-    let conf = configuration::resolve(sources).map_err(|problems| configuration::invalid(&problems))?;
-    let plan = configuration::plan(&conf, registry)?;
-    Ok(Configured { conf, plan })
+impl Configured {
+    fn load(
+        sources: &Sources,
+        registry: &Registry,
+        plan: impl FnOnce(&Conf, &Registry) -> Result<Plan>,
+    ) -> Result<Self> {
+        let conf = configuration::resolve(sources).map_err(|problems| configuration::invalid(&problems))?;
+        let plan = plan(&conf, registry)?;
+        Ok(Self { conf, plan })
+    }
 }
 
 struct Collector<'a> {
@@ -141,7 +147,7 @@ impl Collector<'_> {
                 Event::Reload => {
                     tracing::info!(signal = "hangup", "Received signal from OS");
                     // The running service is stopped only for a configuration that is known to be good.
-                    match load(self.sources, &self.registry) {
+                    match Configured::load(self.sources, &self.registry, configuration::checked_plan) {
                         Ok(configured) => {
                             tracing::warn!("Config updated, restart service");
                             return Some(configured);

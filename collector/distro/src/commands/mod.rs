@@ -27,13 +27,13 @@ pub(crate) fn execute(cli: Cli) -> Result<()> {
 
 fn validate(sources: &Sources) -> Result<()> {
     let conf = configuration::resolve(sources).map_err(|problems| configuration::invalid(&problems))?;
-    configuration::plan(&conf, &crate::components::registry()).map(drop)
+    configuration::checked_plan(&conf, &crate::components::registry()).map(drop)
 }
 
 fn print_config(sources: &Sources, options: &PrintConfig) -> Result<()> {
     let conf = configuration::resolve(sources).map_err(|problems| configuration::invalid(&problems))?;
     if options.validate {
-        configuration::plan(&conf, &crate::components::registry())?;
+        configuration::checked_plan(&conf, &crate::components::registry())?;
     }
     let redaction = match options.mode {
         Mode::Redacted => Redaction::Redacted,
