@@ -88,6 +88,12 @@ pub enum Error {
         /// The mount point.
         path: PathBuf,
     },
+    /// There are more groups of pods and containers than anybody runs; those beyond are left out.
+    #[error("there are more than {limit} control groups of pods and containers, the others are left out")]
+    TooManyCgroups {
+        /// How many are known.
+        limit: usize,
+    },
 }
 
 impl Error {

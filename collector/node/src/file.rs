@@ -3,12 +3,15 @@
 //! A read through a kept descriptor costs one system call and no path walk, against three system calls and a walk for
 //! open, read and close: 1.5 µs instead of 7 µs for a small cgroup file.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Resource;
 
 use crate::error::{Error, ParseError};
 
@@ -22,11 +25,22 @@ const LIMIT: usize = 64 * 1024 * 1024;
 /// Above this size the buffer's memory is given back before the next file is read into it.
 const KEEP: usize = 256 * 1024;
 
-/// The memory every file of a collector is read into, one after the other, and the count of the system calls made.
+/// The smallest page of any architecture: the least a `seq_file` hands out at once while it has more records.
+const PAGE: usize = 4096;
+
+/// Longer than any record of a [`Shape::Table`]: an interface's name, 16 counters of 20 digits, blanks.
+const RECORD: usize = 512;
+
+/// The memory every file of a collector is read into, one after the other, the count of the system calls made, and the
+/// bound of the descriptors kept: half of what the process may open, so that sockets and other files have the rest.
+/// A file read beyond that bound is opened, read and closed each time, which costs three system calls instead of one.
 #[derive(Debug, Default)]
 pub struct Buffer {
     bytes: Vec<u8>,
     system_calls: u64,
+    kept: Arc<AtomicUsize>,
+    /// None: not asked for yet.
+    limit: Option<usize>,
 }
 
 /// How the kernel hands out a file's content.
@@ -36,6 +50,16 @@ pub enum Shape {
     Attribute,
     /// A sequence of records given in pieces of any length: most of procfs. Only an empty read is the end.
     Sequence,
+    /// A sequence of short records, `/proc/<pid>/net/dev`. The kernel stops filling its page only where the next record
+    /// does not fit (`seq_read_iter` in fs/seq_file.c), so a read that leaves room for one was the last.
+    Table,
+}
+
+/// An open file that counts towards its buffer's bound.
+#[derive(Debug)]
+struct Kept {
+    descriptor: OwnedFd,
+    count: Arc<AtomicUsize>,
 }
 
 /// A file that is opened on its first read, stays open, and is opened again when it was replaced: a cgroup removed and
@@ -45,7 +69,7 @@ pub struct KeptFile {
     directory: Arc<Path>,
     name: &'static str,
     shape: Shape,
-    descriptor: Option<OwnedFd>,
+    kept: Option<Kept>,
 }
 
 impl Buffer {
@@ -55,19 +79,83 @@ impl Buffer {
         Self::default()
     }
 
-    /// `openat`, `pread` and `poll` calls made for kept files through this buffer so far, for benches.
+    /// An empty buffer whose files keep at most `limit` descriptors open among them.
+    #[must_use]
+    pub fn with_kept_limit(limit: usize) -> Self {
+        Self { limit: Some(limit), ..Self::default() }
+    }
+
+    /// System calls made through this buffer so far, for benches: those of kept files, of directories listed and of
+    /// processes looked at.
     #[must_use]
     pub fn system_calls(&self) -> u64 {
         self.system_calls
+    }
+
+    /// Descriptors kept open by the files that were opened through this buffer.
+    #[must_use]
+    pub fn kept_descriptors(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Counts a system call made on a kept file beside reading it.
+    /// Counts a system call made beside reading kept files.
     pub(crate) fn count_system_call(&mut self) {
         self.system_calls += 1;
+    }
+
+    /// Opens, reads and closes a file not worth a descriptor: `path`, if relative, below `directory`. On failure the
+    /// answer has `shown` for its path.
+    pub(crate) fn read_at<'b>(
+        &'b mut self,
+        directory: impl AsFd,
+        path: &Path,
+        shape: Shape,
+        shown: impl FnOnce() -> PathBuf,
+    ) -> Result<&'b [u8], Error> {
+        self.system_calls += 1;
+        let opened = rustix::fs::openat(directory, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let descriptor = match opened {
+            Ok(descriptor) => descriptor,
+            Err(source) => return Err(Error::Open { path: shown(), source: source.into() }),
+        };
+        let filled = self.fill(&descriptor, shape);
+        self.system_calls += 1;
+        match filled {
+            Ok(Some(())) => Ok(self.bytes()),
+            Ok(None) => Err(Error::TooLong { path: shown(), limit: LIMIT }),
+            Err(source) => Err(Error::Read { path: shown(), source: source.into() }),
+        }
+    }
+
+    /// As [`Buffer::read_at`], for a path that needs no directory.
+    pub(crate) fn read_path(&mut self, path: &Path, shape: Shape) -> Result<&[u8], Error> {
+        self.read_at(rustix::fs::CWD, path, shape, || path.to_path_buf())
+    }
+
+    /// Lends `size` bytes of the buffer's memory, and the count of system calls.
+    pub(crate) fn with_room<T>(
+        &mut self,
+        size: usize,
+        using: impl FnOnce(&mut [MaybeUninit<u8>], &mut u64) -> T,
+    ) -> T {
+        self.bytes.clear();
+        self.bytes.reserve(size);
+        using(self.bytes.spare_capacity_mut(), &mut self.system_calls)
+    }
+
+    /// The descriptor as one that stays open, or none when there are enough.
+    fn keep(&mut self, descriptor: OwnedFd) -> Option<Kept> {
+        let limit = *self.limit.get_or_insert_with(half_of_the_limit);
+        if self.kept.load(Ordering::Relaxed) >= limit {
+            self.system_calls += 1;
+            return None;
+        }
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        Some(Kept { descriptor, count: Arc::clone(&self.kept) })
     }
 
     /// Reads a file from its start to its end. None: it is longer than [`LIMIT`].
@@ -82,6 +170,7 @@ impl Buffer {
             match rustix::io::pread(descriptor, rustix::buffer::spare_capacity(&mut self.bytes), offset) {
                 Ok(0) => return Ok(Some(())),
                 Ok(count) if shape == Shape::Attribute && count < room => return Ok(Some(())),
+                Ok(count) if shape == Shape::Table && count <= PAGE - RECORD => return Ok(Some(())),
                 Ok(_) if self.bytes.len() > LIMIT => return Ok(None),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
@@ -94,7 +183,7 @@ impl KeptFile {
     /// `name`, a relative path, below `directory`. Nothing is opened yet.
     #[must_use]
     pub fn new(directory: Arc<Path>, name: &'static str, shape: Shape) -> Self {
-        Self { directory, name, shape, descriptor: None }
+        Self { directory, name, shape, kept: None }
     }
 
     /// The file's path.
@@ -108,10 +197,10 @@ impl KeptFile {
     /// # Errors
     /// [`Error::Open`], [`Error::Read`] or [`Error::TooLong`]. The next call tries anew.
     pub fn read<'b>(&mut self, buffer: &'b mut Buffer) -> Result<&'b [u8], Error> {
-        if let Some(descriptor) = self.descriptor.take() {
-            match buffer.fill(&descriptor, self.shape) {
+        if let Some(kept) = self.kept.take() {
+            match buffer.fill(&kept.descriptor, self.shape) {
                 Ok(Some(())) => {
-                    self.descriptor = Some(descriptor);
+                    self.kept = Some(kept);
                     return Ok(buffer.bytes());
                 }
                 Ok(None) => return Err(Error::TooLong { path: self.path(), limit: LIMIT }),
@@ -126,7 +215,7 @@ impl KeptFile {
             Ok(None) => return Err(Error::TooLong { path: self.path(), limit: LIMIT }),
             Err(source) => return Err(Error::Read { path: self.path(), source: source.into() }),
         }
-        self.descriptor = Some(descriptor);
+        self.kept = buffer.keep(descriptor);
         Ok(buffer.bytes())
     }
 
@@ -146,12 +235,12 @@ impl KeptFile {
     /// Closes the file until the next read. A descriptor of `/proc/<pid>/net/…` keeps that network namespace alive,
     /// one of `/proc/<pid>/mountinfo` that mount namespace.
     pub fn close(&mut self) {
-        self.descriptor = None;
+        self.kept = None;
     }
 
     /// The descriptor, while the file is open.
     pub(crate) fn descriptor(&self) -> Option<&OwnedFd> {
-        self.descriptor.as_ref()
+        self.kept.as_ref().map(|kept| &kept.descriptor)
     }
 
     fn open(&self, buffer: &mut Buffer) -> Result<OwnedFd, Error> {
@@ -162,16 +251,24 @@ impl KeptFile {
     }
 }
 
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Half of `RLIMIT_NOFILE`; without a limit, more than any node needs.
+fn half_of_the_limit() -> usize {
+    const PLENTY: usize = 65_536;
+    let limit = rustix::process::getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit / 2).ok()).unwrap_or(PLENTY).min(PLENTY)
+}
+
 /// A file not worth a descriptor, read once.
 pub(crate) fn read_once(path: &Path) -> Result<Vec<u8>, Error> {
-    let open = |source: Errno| Error::Open { path: path.to_path_buf(), source: source.into() };
-    let descriptor = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(open)?;
     let mut buffer = Buffer::new();
-    match buffer.fill(&descriptor, Shape::Sequence) {
-        Ok(Some(())) => Ok(buffer.bytes),
-        Ok(None) => Err(Error::TooLong { path: path.to_path_buf(), limit: LIMIT }),
-        Err(source) => Err(Error::Read { path: path.to_path_buf(), source: source.into() }),
-    }
+    buffer.read_path(path, Shape::Sequence)?;
+    Ok(buffer.bytes)
 }
 
 /// Whether `descriptor` is of procfs, whose files have behaviour that plain files do not.
@@ -209,6 +306,43 @@ mod tests {
         assert_eq!(buffer.system_calls(), 2);
         file.read(&mut buffer).unwrap();
         assert_eq!(buffer.system_calls(), 3);
+    }
+
+    #[test]
+    fn a_short_table_costs_one_call_once_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut buffer = Buffer::new();
+        let mut file = KeptFile::new(directory.path().into(), "dev", Shape::Table);
+        for (length, calls) in [(0, 1), (PAGE - RECORD, 1), (PAGE - RECORD + 1, 2), (2 * PAGE, 2)] {
+            std::fs::write(directory.path().join("dev"), vec![b'x'; length]).unwrap();
+            file.read(&mut buffer).unwrap();
+            let before = buffer.system_calls();
+            assert_eq!(file.read(&mut buffer).unwrap().len(), length);
+            assert_eq!(buffer.system_calls() - before, calls, "{length}");
+        }
+    }
+
+    #[test]
+    fn descriptors_are_bounded() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("cpu.stat"), "usage_usec 1\n").unwrap();
+        let mut buffer = Buffer::with_kept_limit(2);
+        let file = || KeptFile::new(directory.path().into(), "cpu.stat", Shape::Attribute);
+        let mut files = [file(), file(), file()];
+        for (index, kept) in [(0, 1), (1, 2), (2, 2)] {
+            assert_eq!(files[index].read(&mut buffer).unwrap(), b"usage_usec 1\n");
+            assert_eq!(buffer.kept_descriptors(), kept);
+        }
+        // The third is opened, read and closed.
+        let before = buffer.system_calls();
+        files[2].read(&mut buffer).unwrap();
+        assert_eq!(buffer.system_calls() - before, 3);
+        // Another gives its place away.
+        files[0].close();
+        files[2].read(&mut buffer).unwrap();
+        assert_eq!(buffer.kept_descriptors(), 2);
+        drop(files);
+        assert_eq!(buffer.kept_descriptors(), 0);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::block::BlockDevices;
-use crate::cgroup::{Cgroup, Cgroups, Version};
+use crate::cgroup::{Cgroups, Version};
 use crate::cpu::{CpuUsage, parse_cpuinfo, parse_proc_stat};
 use crate::disk::{DeviceIo, DeviceNumber, IoCounts, parse_diskstats};
 use crate::error::Error;
 use crate::file::{Buffer, KeptFile, Shape, read_once};
 use crate::filesystem::Filesystem;
+use crate::group::{Cgroup, Swap};
 use crate::memory::{MemInfo, MemoryStats, parse_meminfo, parse_vmstat};
 use crate::mounts::{MountTable, MountView};
 use crate::network::{IGNORED_INTERFACE_PREFIXES, Interface, parse_net_dev};
@@ -26,6 +27,7 @@ pub struct Host {
     cgroups: Option<Cgroups>,
     root: Option<Cgroup>,
     sources: Sources,
+    swap: Swap,
     stat: KeptFile,
     meminfo: KeptFile,
     vmstat: KeptFile,
@@ -78,7 +80,7 @@ impl Host {
     /// A reader of the machine below `paths`. Finds out which control groups there are, and reads nothing else yet.
     #[must_use]
     pub fn new(paths: HostPaths, view: MountView) -> Self {
-        let cgroups = Cgroups::detect(&paths.cgroup);
+        let cgroups = Cgroups::find(&paths);
         let root =
             cgroups.as_ref().filter(|cgroups| !cgroups.is_namespaced()).map(|cgroups| cgroups.cgroup("/"));
         let proc: Arc<Path> = paths.proc.as_path().into();
@@ -88,12 +90,13 @@ impl Host {
             meminfo: file("meminfo"),
             vmstat: file("vmstat"),
             diskstats: file("diskstats"),
-            net_dev: file("1/net/dev"),
+            net_dev: KeptFile::new(Arc::clone(&proc), "1/net/dev", Shape::Table),
             mounts: MountTable::new(&paths, view),
             disks: BlockDevices::new(&paths.sys),
             cgroups,
             root,
             sources: Sources::default(),
+            swap: Swap::default(),
             buffer: Buffer::new(),
             paths,
         }
@@ -174,7 +177,14 @@ impl Host {
         let faults = self.vmstat.parse(&mut self.buffer, |bytes| Ok(parse_vmstat(bytes)));
         let (pgfault, pgmajfault) = faults.unwrap_or_default();
         self.sources.memory = Some(Source::Proc);
-        Ok(MemoryStats { pgfault, pgmajfault, ..stats })
+        Ok(MemoryStats { pgfault, pgmajfault, ..stats }.with_total_faults())
+    }
+
+    /// Whether the machine has swap space, for [`Cgroup::memory_with`]: as `/proc/meminfo` last said, which on cgroup v2
+    /// each [`Host::memory`] reads.
+    #[must_use]
+    pub fn swap(&self) -> Swap {
+        self.swap
     }
 
     /// Block I/O of the machine's disks that have done any, ordered by device number. From `/proc/diskstats` it is that
@@ -216,7 +226,9 @@ impl Host {
     }
 
     fn read_meminfo(&mut self) -> Result<MemInfo, Error> {
-        self.meminfo.parse(&mut self.buffer, |bytes| Ok(parse_meminfo(bytes)))
+        let info = self.meminfo.parse(&mut self.buffer, |bytes| Ok(parse_meminfo(bytes)))?;
+        self.swap = if info.swap_total == Some(0) { Swap::Absent } else { Swap::Present };
+        Ok(info)
     }
 
     fn read_diskstats(&mut self) -> Result<Vec<DeviceIo>, Error> {

@@ -25,6 +25,11 @@ pub struct MemoryStats {
     pub pgfault: Option<u64>,
     /// Page faults that had to read from a disk; as `pgfault`.
     pub pgmajfault: Option<u64>,
+    /// Page faults of the cgroup's processes and of those below it, on either version. Upstream calls `pgfault`
+    /// hierarchical as well.
+    pub total_pgfault: Option<u64>,
+    /// Page faults that had to read from a disk; as `total_pgfault`.
+    pub total_pgmajfault: Option<u64>,
 }
 
 /// The lines of `/proc/meminfo` and `/proc/vmstat` the collector has a use for. Bytes.
@@ -55,6 +60,11 @@ impl MemoryStats {
     #[must_use]
     pub fn working_set(&self) -> Option<u64> {
         Some(self.usage?.saturating_sub(self.inactive_file.unwrap_or(0)))
+    }
+
+    /// For sources whose fault counters include everything below.
+    pub(crate) fn with_total_faults(self) -> Self {
+        Self { total_pgfault: self.pgfault, total_pgmajfault: self.pgmajfault, ..self }
     }
 }
 
@@ -101,6 +111,8 @@ pub fn parse_memory_stat_v1(bytes: &[u8], hierarchical: bool) -> MemoryStats {
             (b"total_inactive_file", _) => &mut stats.inactive_file,
             (b"pgfault", _) => &mut stats.pgfault,
             (b"pgmajfault", _) => &mut stats.pgmajfault,
+            (b"total_pgfault", _) => &mut stats.total_pgfault,
+            (b"total_pgmajfault", _) => &mut stats.total_pgmajfault,
             _ => continue,
         };
         *field = Some(value);
@@ -128,7 +140,7 @@ pub fn parse_memory_stat_v2(bytes: &[u8]) -> MemoryStats {
         };
         *field = Some(value);
     }
-    stats
+    stats.with_total_faults()
 }
 
 /// `/proc/meminfo`, whose lines read `MemTotal:       24684084 kB`.
@@ -199,6 +211,8 @@ mod tests {
             inactive_file: Some(655_093_760),
             pgfault: Some(34_367),
             pgmajfault: Some(12),
+            total_pgfault: Some(7_779_964),
+            total_pgmajfault: Some(1130),
             ..MemoryStats::default()
         };
         check(V1, true, total);
@@ -230,6 +244,8 @@ mod tests {
             inactive_file: Some(655_093_760),
             pgfault: Some(16_347_104),
             pgmajfault: Some(1550),
+            total_pgfault: Some(16_347_104),
+            total_pgmajfault: Some(1550),
             ..MemoryStats::default()
         };
         check(V2, whole);

@@ -25,6 +25,15 @@ fn parse_all(bytes: &[u8]) {
     let _ = node::unescape(bytes);
     let _ = node::volume_id_of_serial(bytes);
     let _ = node::DeviceNumber::parse(bytes);
+    let _ = node::parse_throttling(bytes);
+    let _ = (node::parse_memory_events(bytes), node::parse_oom_control(bytes));
+    let _ = node::parse_cpu_max(bytes).map(|quota| quota.millicores());
+    let _ = node::parse_proc_cgroup(bytes);
+    let _ = (node::parse_procs(bytes).count(), node::parse_pid_namespaces(bytes));
+    let _ = std::str::from_utf8(bytes).map(node::parse_container_name);
+    if let Some(path) = node::parse_upper_directory(bytes) {
+        assert!(path.is_absolute() && !path.components().any(|part| part.as_os_str() == ".."), "{path:?}");
+    }
 }
 
 /// Words and separators of the real files, so that random sequences of them come near the real shapes.
@@ -56,6 +65,18 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
         "\\4",
         "ext4",
         "overlay",
+        "upperdir=/",
+        "900 800 0:90 / / rw - overlay overlay rw,",
+        "..",
+        ",",
+        "0::/",
+        "crio-",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ".scope",
+        "oom_kill",
+        "throttled_usec",
+        "NSpid:",
+        "max",
         "tmpfs",
         "-",
         "vol0abc",

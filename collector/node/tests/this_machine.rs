@@ -3,10 +3,13 @@
 
 use std::path::PathBuf;
 
-use node::{Buffer, Cgroups, CpuUsage, Host, HostPaths, MountView, hostname};
+use node::{
+    Buffer, Cgroups, CpuUsage, Host, HostPaths, MountView, PodNetwork, PodNetworks, PodTable, Processes,
+    Version, hostname,
+};
 
 fn paths(cgroup: PathBuf) -> HostPaths {
-    HostPaths { proc: "/proc".into(), sys: "/sys".into(), cgroup, root: "/".into() }
+    HostPaths { proc: "/proc".into(), sys: "/sys".into(), cgroup, root: "/nonexistent".into() }
 }
 
 /// As the machine is, and as if it had no control groups.
@@ -149,4 +152,99 @@ fn a_group_that_does_not_exist() {
         assert!(group.memory(&mut buffer).unwrap_err().is_absent());
         assert!(group.disk_io(&mut buffer).unwrap_err().is_absent());
     }
+}
+
+/// A pod made of the kernel's own groups, with a process in it. Needs the right to create groups and namespaces; without
+/// it there is nothing to test here.
+#[test]
+fn a_pod() {
+    // With both versions, where the machine has the hybrid layout.
+    for mount in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+        Cgroups::detect(mount.as_ref()).into_iter().for_each(check_a_pod);
+    }
+}
+
+fn check_a_pod(cgroups: Cgroups) {
+    use std::process::{Command, Stdio};
+    if std::fs::read_link("/proc/self").ok() != Some(std::process::id().to_string().into()) {
+        return;
+    }
+    let top = format!("node-test-pods-{}", std::process::id());
+    let pod = format!("{top}/kubepods/burstable/pod6b7f5a0e-1c2d-4e3f-8a9b-0c1d2e3f4a5b");
+    let [running, ending] = [1, 2].map(|number| format!("{pod}/{number:064x}"));
+    let hierarchies = ["memory", "cpuacct"];
+    let create = |path: &str| {
+        hierarchies.iter().all(|name| std::fs::create_dir_all(cgroups.directory(name, path)).is_ok())
+    };
+    let remove = |path: &str| {
+        for name in hierarchies {
+            let _ = std::fs::remove_dir(cgroups.directory(name, path));
+        }
+    };
+    if !create(&running) {
+        return;
+    }
+    let mut child = Command::new("unshare")
+        .args(["--net", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let join =
+        |name| std::fs::write(cgroups.directory(name, &running).join("cgroup.procs"), child.id().to_string());
+    let joined = hierarchies.iter().all(|name| join(name).is_ok());
+
+    let (mut table, mut buffer) = (PodTable::new(cgroups.clone()), Buffer::new());
+    let mut outcome = Vec::new();
+    let mut refresh = |table: &mut PodTable, buffer: &mut Buffer| {
+        let before = buffer.system_calls();
+        let changed = table.refresh(buffer).changed;
+        outcome.push((changed, table.iter().flat_map(|pod| &pod.containers).count()));
+        buffer.system_calls() - before
+    };
+    refresh(&mut table, &mut buffer);
+    let quiet = refresh(&mut table, &mut buffer);
+    create(&ending);
+    refresh(&mut table, &mut buffer);
+    let figures = table.iter_mut().next().map(|pod| {
+        let last = pod.containers.last_mut().map(|container| container.group.cpu(&mut buffer).is_ok());
+        (pod.group.cpu(&mut buffer), pod.group.memory(&mut buffer), last)
+    });
+    remove(&ending);
+    refresh(&mut table, &mut buffer);
+    let mut processes = Processes::new(&paths("/sys/fs/cgroup".into()));
+    let found = table.iter().next().and_then(|pod| processes.of(&cgroups, &pod.containers[0], &mut buffer));
+    let found = found.map(|process| process.pid());
+    // `unshare` has its new namespace by the time it has become `cat`, whose name then is the process's.
+    let mut networks = PodNetworks::new();
+    let name = format!("/proc/{}/comm", child.id());
+    while std::fs::read_to_string(&name).is_ok_and(|name| name != "cat\n")
+        && child.try_wait().unwrap().is_none()
+    {
+        std::thread::yield_now();
+    }
+    let unshared = child.try_wait().unwrap().is_none();
+    let network = table.iter().next().map(|pod| networks.read(pod, &cgroups, &mut processes, &mut buffer));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let after = table.iter().next().map(|pod| networks.read(pod, &cgroups, &mut processes, &mut buffer));
+    let parents = running.match_indices('/').map(|(at, _)| &running[..at]).rev();
+    std::iter::once(running.as_str()).chain(parents).for_each(remove);
+    refresh(&mut table, &mut buffer);
+
+    assert_eq!(outcome, [(true, 1), (false, 1), (true, 2), (true, 1), (true, 0)]);
+    assert_eq!(quiet, 1);
+    let (cpu, memory, last) = figures.unwrap();
+    assert_eq!(last, Some(true));
+    assert!(cpu.unwrap().total.is_some());
+    if joined {
+        assert_eq!(found, Some(child.id()));
+        if unshared {
+            let network = network.unwrap().unwrap();
+            assert_eq!(network, PodNetwork::Interfaces(vec![]));
+        }
+        assert_eq!(after.unwrap().unwrap(), PodNetwork::NoProcess);
+    }
+    assert!(memory.is_ok_and(|memory| memory.usage.is_some()) || cgroups.version() == Version::V2);
 }

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use node::{
     Buffer, Cgroups, CpuUsage, DeviceNumber, Error, Host, HostPaths, IoCounts, Machine, MemoryStats,
-    MountView, Source, Sources, Version,
+    MountView, Source, Sources, Swap, Version,
 };
 use tempfile::TempDir;
 
 const MEMORY_STAT_V1: &str = "cache 1\nrss 2\nmapped_file 3\nswap 4\npgfault 5\npgmajfault 6\ntotal_cache 100\n\
-    total_rss 200\ntotal_mapped_file 300\ntotal_swap 400\ntotal_inactive_file 500\n";
+    total_rss 200\ntotal_mapped_file 300\ntotal_swap 400\ntotal_pgfault 50\ntotal_pgmajfault 60\n\
+    total_inactive_file 500\n";
 const MEMORY_STAT_V2: &str =
     "anon 200\nfile 100\nkernel 50\nfile_mapped 30\ninactive_file 40\npgfault 5\npgmajfault 6\n";
 const MEMINFO: &str = "MemTotal: 1000 kB\nBuffers: 10 kB\nCached: 20 kB\nSwapCached: 0 kB\nAnonPages: 30 kB\n\
@@ -143,6 +144,8 @@ fn a_v1_group() {
         inactive_file: Some(500),
         pgfault: Some(5),
         pgmajfault: Some(6),
+        total_pgfault: Some(50),
+        total_pgmajfault: Some(60),
     };
     assert_eq!(group.memory(&mut buffer).unwrap(), memory);
     assert_eq!(memory.working_set(), Some(400));
@@ -232,17 +235,23 @@ fn a_v2_group() {
         inactive_file: Some(40),
         pgfault: Some(5),
         pgmajfault: Some(6),
+        total_pgfault: Some(5),
+        total_pgmajfault: Some(6),
     };
     assert_eq!(group.memory(&mut buffer).unwrap(), memory);
     let io = group.disk_io(&mut buffer).unwrap();
     assert_eq!((io[0].bytes.read, io[0].bytes.write), (Some(1), Some(2)));
     assert_eq!((io[0].ops.read, io[0].ops.write, io[0].ops.total), (Some(3), Some(4), None));
 
-    // One call per file once all are open.
+    // One call per file once all are open, and one less on a machine without swap.
     let before = buffer.system_calls();
     group.cpu(&mut buffer).unwrap();
     group.memory(&mut buffer).unwrap();
     assert_eq!(buffer.system_calls() - before, 5);
+    let before = buffer.system_calls();
+    let without_swap = MemoryStats { swap: Some(0), ..memory };
+    assert_eq!(group.memory_with(Swap::Absent, &mut buffer).unwrap(), without_swap);
+    assert_eq!(buffer.system_calls() - before, 3);
 
     // An older kernel, without `memory.peak`, which is then looked for only once.
     tree.remove(&file("memory.peak"));
@@ -285,6 +294,8 @@ fn a_machine_with_v2() {
         inactive_file: Some(40),
         pgfault: Some(5),
         pgmajfault: Some(6),
+        total_pgfault: Some(5),
+        total_pgmajfault: Some(6),
     };
     assert_eq!(host.memory().unwrap(), memory);
     // A mounted device has the name it is mounted by, a disk its own, anything else its number.
@@ -327,6 +338,8 @@ fn check_proc_figures(host: &mut Host) {
         inactive_file: Some(7 * 1024),
         pgfault: Some(70),
         pgmajfault: Some(8),
+        total_pgfault: Some(70),
+        total_pgmajfault: Some(8),
         ..MemoryStats::default()
     };
     assert_eq!(host.memory().unwrap(), memory);
