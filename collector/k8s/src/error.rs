@@ -1,4 +1,4 @@
-//! Why the API server could not be asked.
+//! Why the API server or the kubelet could not be asked.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ pub enum Error {
         source: Box<kube::core::request::Error>,
     },
     /// There was no answer.
-    #[error("cannot reach the API server")]
+    #[error("cannot reach the server")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There was no answer in time.
-    #[error("the API server did not answer within {0:?}")]
+    #[error("the server did not answer within {0:?}")]
     Timeout(Duration),
     /// The service account's role does not allow it.
     #[error("may not read node {node:?}: allow the service account `get` on `nodes` ({message})")]
@@ -40,21 +40,72 @@ pub enum Error {
         /// The node asked for.
         node: String,
     },
-    /// The API server answered with another error.
-    #[error("the API server answered {status}: {message}")]
+    /// The service account's role does not allow it, or its token is not accepted.
+    #[error(
+        "may not {verb} {resource} ({status}): allow the service account `{verb}` on `{resource}` ({message})"
+    )]
+    Denied {
+        /// `list`, `watch`, …
+        verb: &'static str,
+        /// The resource as roles name it: `pods`, `replicasets.apps`.
+        resource: String,
+        /// 401 or 403.
+        status: u16,
+        /// The server's words.
+        message: String,
+    },
+    /// The version asked for is no longer known.
+    #[error("the version asked for is too old")]
+    Gone,
+    /// Somebody else wrote the object first.
+    #[error("somebody else wrote the object first")]
+    Conflict,
+    /// The server has too much to do.
+    #[error("the server has too much to do")]
+    Busy {
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The server answered with another error.
+    #[error("the server answered {status}: {message}")]
     Status {
         /// The HTTP status.
         status: u16,
         /// The API server's words.
         message: String,
     },
-    /// The answer is longer than any Node object can be.
-    #[error("the answer of the API server is longer than {limit} bytes")]
+    /// The answer, or an object in it, is longer than any can be.
+    #[error("an object in the server's answer is longer than {limit} bytes")]
     TooLong {
         /// The bound, in bytes.
         limit: usize,
     },
-    /// The answer is no Node object.
-    #[error("cannot understand the answer of the API server")]
+    /// The answer is no object of the API server's.
+    #[error("cannot understand the answer of the server")]
     Malformed(#[source] serde_json::Error),
+    /// The answer is no JSON; a proxy or a load balancer may have made it.
+    #[error("not JSON at byte {offset}: {shown:?}")]
+    NotJson {
+        /// Where in the answer.
+        offset: usize,
+        /// How it goes on there.
+        shown: String,
+    },
+    /// The connection ended before the answer did.
+    #[error("the answer ends after {offset} bytes")]
+    CutOff {
+        /// The length of what came.
+        offset: usize,
+    },
+    /// The server sent nothing for too long.
+    #[error("the server sent nothing for {0:?}")]
+    Silent(Duration),
+    /// The address, the token's file or another setting cannot be used.
+    #[error("unusable {what}: {reason}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
