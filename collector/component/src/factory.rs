@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use confmap::{Node, Problems};
@@ -49,6 +51,25 @@ pub trait Extension: Component {
 
     /// Shutdown has begun.
     fn not_ready(&self) {}
+
+    /// A place for the state of a component of `kind` and `id`; `name` tells its several states apart and may be empty.
+    /// `None` for an extension that keeps no state for others; an error where the place cannot be made.
+    fn storage(&self, _kind: Kind, _id: &ComponentId, _name: &str) -> Option<Result<StorageArea, BoxError>> {
+        None
+    }
+}
+
+/// A place for state that a storage extension gives to one client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StorageArea {
+    /// Exists, and is for this client alone.
+    pub directory: PathBuf,
+    /// Whether what is written must survive a loss of power, not only the end of the process.
+    pub fsync: bool,
+    /// How many bytes the client may keep; 0 for any.
+    pub max_bytes: u64,
+    /// How long to wait for another process that still uses the place.
+    pub timeout: Duration,
 }
 
 /// The configuration of a component: what users write. `Default` is what they get when they write nothing.

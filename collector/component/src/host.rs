@@ -1,11 +1,14 @@
 //! What the service gives a component at start: a place for its tasks and for what a person should know.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::{ComponentId, Extension};
 
 /// The tracked set of tasks: who runs, by name. A collector that has shut down has none left.
 #[derive(Debug, Clone, Default)]
@@ -134,12 +137,37 @@ pub struct Host {
     tasks: TaskSet,
     fatal: watch::Sender<Option<String>>,
     notices: watch::Sender<Notices>,
+    extensions: Extensions,
+}
+
+/// The extensions of the service, by id.
+#[derive(Clone, Default)]
+struct Extensions(Arc<BTreeMap<ComponentId, Arc<dyn Extension>>>);
+
+impl fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl Host {
     /// A host over a set of tasks. Fatal errors go to `fatal`.
     pub fn new(tasks: TaskSet, fatal: watch::Sender<Option<String>>) -> Self {
-        Self { tasks, fatal, notices: watch::Sender::default() }
+        Self { tasks, fatal, notices: watch::Sender::default(), extensions: Extensions::default() }
+    }
+
+    /// The same host with the extensions that its components may look up.
+    pub fn with_extensions(
+        mut self,
+        extensions: impl IntoIterator<Item = (ComponentId, Arc<dyn Extension>)>,
+    ) -> Self {
+        self.extensions = Extensions(Arc::new(extensions.into_iter().collect()));
+        self
+    }
+
+    /// The extension of this id, if the service uses one. It is started before any component of a pipeline.
+    pub fn extension(&self, id: &ComponentId) -> Option<Arc<dyn Extension>> {
+        self.extensions.0.get(id).cloned()
     }
 
     /// A host of its own, for running one component alone, as tests do.
@@ -231,6 +259,22 @@ mod tests {
         search.not_found("no pods");
         ended.await.unwrap();
         assert_eq!(host.notices(), [Notice::NotFound { what: "kubelet".into(), detail: "no pods".into() }]);
+    }
+
+    #[test]
+    fn extensions_are_found_by_id() {
+        struct Beside;
+        impl crate::Component for Beside {}
+        impl Extension for Beside {}
+
+        let id = |text: &str| ComponentId::parse(text).unwrap();
+        let host = Host::standalone().with_extensions([(id("beside/1"), Arc::new(Beside) as _)]);
+        let extension = host.clone().extension(&id("beside/1")).unwrap();
+        assert!(
+            extension.storage(crate::Kind::Exporter, &id("otlp"), "").is_none(),
+            "unless it says otherwise"
+        );
+        assert!(host.extension(&id("beside")).is_none());
     }
 
     #[tokio::test]

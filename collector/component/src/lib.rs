@@ -18,6 +18,7 @@ pub use consumer::{Code, ConsumeError, Consumer};
 pub use factory::{
     AnyConfig, BoxError, BuildInfo, Component, Config, Exporter, ExporterFactory, Extension,
     ExtensionFactory, Meta, Outputs, Processor, ProcessorFactory, ReceiverFactory, Settings, Stability,
+    StorageArea,
 };
 pub use host::{Host, Notice, Search, TaskSet};
 pub use id::{ComponentId, IdError, Kind, PipelineId};

@@ -19,7 +19,7 @@ pub struct QueueConfig {
     pub block_on_overflow: bool,
     /// Whether a producer gets the outcome of the export instead of an immediate success.
     pub wait_for_result: bool,
-    /// The storage extension that would keep the queue on disk.
+    /// The storage extension that keeps the queue on disk; `None` for a queue in memory.
     pub storage: Option<String>,
     /// How requests are joined before they are sent; `None` for not at all.
     pub batch: Option<BatchConfig>,
@@ -129,18 +129,10 @@ impl QueueConfig {
         if self.queue_size <= 0 {
             problems.report("`queue_size` must be positive");
         }
-        if let Some(storage) = &self.storage {
-            if self.wait_for_result {
-                problems.report(
-                    "`wait_for_result` is not supported with a persistent queue configured with `storage`",
-                );
-            }
-            problems.at("storage", |problems| {
-                problems.report_with_help(
-                    format!("storage extension {storage:?}: no storage extension is part of this build"),
-                    "remove `storage` to keep the queue in memory",
-                );
-            });
+        if self.storage.is_some() && self.wait_for_result {
+            problems.report(
+                "`wait_for_result` is not supported with a persistent queue configured with `storage`",
+            );
         }
         let Some(batch) = &self.batch else { return };
         if batch.sizer == self.sizer && batch.min_size > self.queue_size {
@@ -202,7 +194,7 @@ impl Sizer {
     }
 
     /// The size of a batch.
-    pub(crate) fn size(self, batch: &pdata::Batch) -> u64 {
+    pub fn size(self, batch: &pdata::Batch) -> u64 {
         match self {
             Self::Requests => 1,
             Self::Items => batch.items() as u64,

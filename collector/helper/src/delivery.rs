@@ -50,6 +50,8 @@ pub(crate) struct Delivery {
     pub(crate) timeout: Option<Duration>,
     pub(crate) metrics: ExporterMetrics,
     pub(crate) signal: Signal,
+    /// Whether what a shutdown interrupts is kept and comes again.
+    pub(crate) keeps: bool,
     /// How many batches are in here, waits between attempts included.
     pub(crate) in_flight: Arc<AtomicU64>,
     /// No waits any more: every batch gets the attempt that runs, or one.
@@ -62,7 +64,10 @@ pub(crate) struct Delivery {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: ConsumeError,
-    pub(crate) lost: usize,
+    /// How many items.
+    pub(crate) items: usize,
+    /// Whether they come again after the next start, so that nothing is lost.
+    pub(crate) kept: bool,
 }
 
 /// One batch in flight.
@@ -80,8 +85,11 @@ impl Delivery {
         let items = batch.items();
         let _in_flight = InFlight::enter(&self.in_flight);
         let result = self.send_with_retry(batch).await;
-        let lost = result.as_ref().map_or_else(|failure| failure.lost, |()| 0);
-        self.metrics.sent(self.signal, items.saturating_sub(lost), lost);
+        let (unsent, kept) = match &result {
+            Ok(()) => (0, false),
+            Err(failure) => (failure.items, failure.kept),
+        };
+        self.metrics.sent(self.signal, items.saturating_sub(unsent), if kept { 0 } else { unsent });
         result
     }
 
@@ -96,12 +104,16 @@ impl Delivery {
             if batch.is_empty() {
                 return Ok(());
             }
+            let items = batch.items();
+            if self.keeps && self.expired.is_cancelled() && !error.is_permanent() {
+                return Err(Failure { error: interrupted(error), items, kept: true });
+            }
             if !self.retry.enabled {
-                return Err(Failure { error, lost: batch.items() });
+                return Err(Failure { error, items, kept: false });
             }
             let retries = retries.get_or_insert_with(|| Retries::new(&self.retry));
-            if let Err(error) = self.wait(retries, error).await {
-                return Err(Failure { error, lost: batch.items() });
+            if let Err((error, interrupted)) = self.wait(retries, error).await {
+                return Err(Failure { error, items, kept: self.keeps && interrupted });
             }
         }
     }
@@ -123,22 +135,22 @@ impl Delivery {
         }
     }
 
-    /// Waits until the next attempt is due; an error means that there is none.
-    async fn wait(&self, retries: &mut Retries, error: ConsumeError) -> Result<(), ConsumeError> {
+    /// Waits until the next attempt is due; an error means that there is none, and says whether a shutdown is the reason.
+    async fn wait(&self, retries: &mut Retries, error: ConsumeError) -> Result<(), (ConsumeError, bool)> {
         if error.is_permanent() {
-            return Err(wrap("not retryable error", error));
+            return Err((wrap("not retryable error", error), false));
         }
         let Some(wait) = retries.next_wait(&error) else {
-            return Err(wrap("no more retries left", error));
+            return Err((wrap("no more retries left", error), false));
         };
         if self.stopped.is_cancelled() {
-            return Err(wrap("interrupted due to shutdown", error));
+            return Err((interrupted(error), true));
         }
         let interval = GoDuration::from(confmap::Duration(wait));
         log!(info, self.origin, %error, %interval, "Exporting failed. Will retry the request after interval.");
         tokio::select! {
             biased;
-            () = self.stopped.cancelled() => Err(wrap("interrupted due to shutdown", error)),
+            () = self.stopped.cancelled() => Err((interrupted(error), true)),
             () = tokio::time::sleep(wait) => Ok(()),
         }
     }
@@ -190,6 +202,10 @@ fn timed_out(timeout: Duration) -> ConsumeError {
         code: Some(Code::DeadlineExceeded),
         after: None,
     }
+}
+
+fn interrupted(error: ConsumeError) -> ConsumeError {
+    wrap("interrupted due to shutdown", error)
 }
 
 /// The same error with words before its reason.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use component::telemetry::{ExporterMetrics, PREFIX};
-use component::{BoxError, Component, ConsumeError, Consumer, Exporter, Host, Settings};
+use component::{BoxError, Component, ComponentId, ConsumeError, Consumer, Exporter, Host, Kind, Settings};
 use confmap::Optional;
 use opentelemetry::KeyValue;
 use pdata::{Batch, Signal};
@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batcher::{Batcher, Groups};
 use crate::delivery::{Delivery, Failure, Sender};
+use crate::disk::Disk;
 use crate::queue::{Accepted, Element, Queue, Ticket};
-use crate::{Origin, QueueConfig, RetryConfig, log};
+use crate::storage::JournalError;
+use crate::{Origin, QueueConfig, RetryConfig, log, storage};
 
 /// How an exporter queues, retries and gives up.
 #[derive(Debug, Clone)]
@@ -46,16 +48,20 @@ pub fn exporter(
         timeout: config.timeout,
         metrics: ExporterMetrics::new(settings, server),
         signal,
+        keeps: config.queue.as_ref().is_some_and(|queue| queue.storage.is_some()),
         in_flight: Arc::default(),
         stopped: CancellationToken::new(),
         expired: CancellationToken::new(),
     });
     let queue = config.queue.as_ref().map(|config| (Queue::new(config), config.clone()));
     observe(settings, signal, &delivery.in_flight, queue.as_ref().map(|(queue, _)| queue));
-    Arc::new(QueuedExporter { delivery, queue, tasks: Mutex::default() })
+    let (kind, id) = (settings.kind, settings.id.clone());
+    Arc::new(QueuedExporter { kind, id, delivery, queue, tasks: Mutex::default() })
 }
 
 struct QueuedExporter {
+    kind: Kind,
+    id: ComponentId,
     delivery: Arc<Delivery>,
     queue: Option<(Arc<Queue>, QueueConfig)>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -66,6 +72,9 @@ impl Component for QueuedExporter {
     async fn start(&self, host: &Host) -> Result<(), BoxError> {
         self.delivery.sender.start(host).await?;
         let Some((queue, config)) = &self.queue else { return Ok(()) };
+        if let Some(storage) = &config.storage {
+            self.resume(host, queue, storage).await?;
+        }
         let consumers = u32::try_from(config.num_consumers).unwrap_or(1).max(1);
         let name = format!("{}: {} queue", self.delivery.origin.id, self.delivery.signal);
         let spawned = match &config.batch {
@@ -102,6 +111,18 @@ impl Component for QueuedExporter {
             self.drop_rest(queue);
         }
         join(&mut tasks).await;
+        if let Some((queue, _)) = self.queue.clone() {
+            // Where the thread pool is gone, the journal closes with the queue.
+            let left = tokio::task::spawn_blocking(move || queue.disk().map(Disk::close)).await;
+            if let Ok(Some(bytes @ 1..)) = left {
+                log!(
+                    info,
+                    self.delivery.origin,
+                    bytes,
+                    "What could not be sent stays on disk until the next start."
+                );
+            }
+        }
         self.delivery.sender.shutdown(deadline).await
     }
 }
@@ -111,7 +132,7 @@ impl Consumer for QueuedExporter {
     async fn consume(&self, batch: Batch) -> Result<(), ConsumeError> {
         let items = batch.items();
         let result = match &self.queue {
-            None => self.delivery.deliver(batch).await.map_err(|Failure { error, lost }| (error, lost)),
+            None => self.delivery.deliver(batch).await.map_err(|failure| (failure.error, failure.items)),
             Some((queue, _)) => self.enqueue(queue, batch).await.map_err(|error| (error, items)),
         };
         result.map_err(|(error, rejected_items)| {
@@ -122,6 +143,24 @@ impl Consumer for QueuedExporter {
 }
 
 impl QueuedExporter {
+    /// Opens the queue on disk and goes on with what is there.
+    async fn resume(&self, host: &Host, queue: &Arc<Queue>, storage: &str) -> Result<(), BoxError> {
+        let area = storage::area(host, storage, self.kind, &self.id, self.delivery.signal.as_str())?;
+        let (queue, delivery) = (queue.clone(), self.delivery.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let (disk, elements) = Disk::open(&area, queue.sizer(), delivery)?;
+            let (requests, bytes) = (elements.len(), disk.bytes());
+            queue.resume(disk, elements);
+            Ok::<_, JournalError>((requests, bytes))
+        });
+        let (requests, bytes) = opened.await??;
+        if requests > 0 {
+            let origin = &self.delivery.origin;
+            log!(info, *origin, requests, bytes, "The sending queue goes on with what is on disk.");
+        }
+        Ok(())
+    }
+
     async fn enqueue(&self, queue: &Arc<Queue>, batch: Batch) -> Result<(), ConsumeError> {
         let items = batch.items();
         match queue.offer(batch).await {
@@ -137,7 +176,7 @@ impl QueuedExporter {
     }
 
     /// Counts what nobody will take out of the queue any more, in one line.
-    fn drop_rest(&self, queue: &Queue) {
+    fn drop_rest(&self, queue: &Arc<Queue>) {
         let mut dropped_items = 0;
         let error = ConsumeError::retryable("interrupted due to shutdown");
         while let Some(Element { batch, ticket }) = queue.try_take() {
@@ -174,13 +213,19 @@ pub(crate) async fn send_and_finish(
     tickets: impl IntoIterator<Item = Ticket>,
 ) {
     let result = delivery.deliver(batch).await;
+    if let Err(Failure { error, items, kept: true }) = &result {
+        // Tickets without an outcome keep their elements on disk.
+        drop(tickets);
+        log!(info, delivery.origin, %error, items, "Exporting interrupted. The data stays in the sending queue on disk.");
+        return;
+    }
     let mut dropped = false;
     for ticket in tickets {
         dropped |= !ticket.is_awaited();
         ticket.finish(result.as_ref().copied().map_err(|failure| &failure.error));
     }
-    if let (Err(Failure { error, lost }), true) = (&result, dropped) {
-        log!(error, delivery.origin, %error, dropped_items = lost, "Exporting failed. Dropping data.");
+    if let (Err(Failure { error, items, .. }), true) = (&result, dropped) {
+        log!(error, delivery.origin, %error, dropped_items = items, "Exporting failed. Dropping data.");
     }
 }
 

@@ -48,6 +48,7 @@ fn defaults() {
     assert!(config.batch.is_none());
     assert_eq!(queue("sending_queue:"), Some(QueueConfig::default()));
     assert_eq!(queue("sending_queue: {enabled: false}"), None);
+    assert_eq!(queue("sending_queue: {storage: file_storage}").unwrap().storage.unwrap(), "file_storage");
     assert_eq!(queue("sending_queue: {queue_size: 10.9}").unwrap().queue_size, 10);
     assert_eq!(TimeoutConfig::default().limit().unwrap().as_secs(), 5);
     assert_eq!(confmap::from_yaml::<TimeoutConfig>("timeout: 0s").unwrap().limit(), None);
@@ -74,10 +75,6 @@ fn what_is_refused() {
     check("sending_queue: {queue_size: 0}", "sending_queue: `queue_size` must be positive");
     check("sending_queue: {queue_size: -5}", "`queue_size` must be positive");
     check("sending_queue: {sizer: pods}", "invalid sizer: \"pods\"");
-    check(
-        "sending_queue: {storage: file_storage}",
-        "sending_queue::storage: storage extension \"file_storage\"",
-    );
     check(
         "sending_queue: {storage: file_storage, wait_for_result: true}",
         "`wait_for_result` is not supported with a persistent queue configured with `storage`",

@@ -91,6 +91,8 @@ impl Service {
             "Starting {}...",
             build.command
         );
+        let extensions = graph.extensions.iter().map(|node| (node.id.clone(), node.component.clone()));
+        let host = host.with_extensions(extensions);
         let service = Self { graph, metrics, host, fatal, pipelines: plan.pipelines.clone(), build };
         if let Err(error) = service.start_components().await {
             // The first failure is the one to report; the rest of the shutdown logs its own.

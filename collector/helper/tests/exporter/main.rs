@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure is a failed test")]
 
 mod batching;
+mod on_disk;
 mod support;
 
 use std::time::Duration;

@@ -92,6 +92,15 @@ pub(crate) async fn setup(
     queue: &str,
     change: impl FnOnce(&mut ExporterConfig),
 ) -> Setup {
+    setup_on(Host::standalone(), backend, queue, change).await
+}
+
+pub(crate) async fn setup_on(
+    host: Host,
+    backend: &Arc<Backend>,
+    queue: &str,
+    change: impl FnOnce(&mut ExporterConfig),
+) -> Setup {
     let queue = match queue {
         "off" => Optional::none(),
         yaml => Optional::some(confmap::from_yaml::<QueueConfig>(yaml).unwrap()),
@@ -102,7 +111,6 @@ pub(crate) async fn setup(
     let telemetry = TestTelemetry::default();
     let settings = telemetry.settings(Kind::Exporter, "x");
     let exporter = helper::exporter(&settings, Signal::Metrics, backend.clone(), config, Vec::new());
-    let host = Host::standalone();
     exporter.start(&host).await.unwrap();
     Setup { backend: backend.clone(), exporter, host, telemetry }
 }
