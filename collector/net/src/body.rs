@@ -1,6 +1,7 @@
 //! Bodies of requests and responses.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -14,6 +15,13 @@ use http_body_util::BodyExt;
 pub struct WholeBody {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
+}
+
+/// A body in pieces that are sent one after the other, without being joined and with their length announced.
+#[derive(Default)]
+pub struct PiecesBody {
+    pieces: std::vec::IntoIter<Bytes>,
+    left: u64,
 }
 
 /// Why a body could not be read.
@@ -63,6 +71,48 @@ impl Body for WholeBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
+    }
+}
+
+impl From<Vec<Bytes>> for PiecesBody {
+    fn from(pieces: Vec<Bytes>) -> Self {
+        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self { pieces: pieces.into_iter(), left }
+    }
+}
+
+impl From<Bytes> for PiecesBody {
+    fn from(whole: Bytes) -> Self {
+        Self::from(vec![whole])
+    }
+}
+
+impl fmt::Debug for PiecesBody {
+    /// The length alone: bodies may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PiecesBody({} bytes)", self.left)
+    }
+}
+
+impl Body for PiecesBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.find(|piece| !piece.is_empty());
+        self.left = self.left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
     }
 }
 
@@ -122,5 +172,27 @@ impl Gathered {
 
     fn into_bytes(self) -> Bytes {
         if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_go_out_as_they_are() {
+        let pieces = ["a", "", "bc", ""].map(|piece| Bytes::from_static(piece.as_bytes()));
+        let mut body = PiecesBody::from(pieces.to_vec());
+        assert_eq!(format!("{body:?}"), "PiecesBody(3 bytes)");
+        let mut sent = Vec::new();
+        while !body.is_end_stream() {
+            let before = body.size_hint().exact().unwrap();
+            let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(body.size_hint().exact(), Some(before - piece.len() as u64));
+            sent.push(piece);
+        }
+        assert_eq!(sent, ["a", "bc"]);
+        assert!(body.frame().await.is_none());
+        assert!(PiecesBody::from(Bytes::new()).is_end_stream());
     }
 }

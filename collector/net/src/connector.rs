@@ -25,7 +25,7 @@ const MAX_PROXY_ANSWER: usize = 8 << 10;
 /// Connects to the server of a URL.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    tls: Arc<ClientTls>,
+    tls: Option<Arc<ClientTls>>,
     proxies: Arc<Proxies>,
 }
 
@@ -33,15 +33,17 @@ pub(crate) struct Connector {
 pub(crate) struct Conn {
     io: TokioIo<Box<dyn Stream>>,
     http2: bool,
-    proxied: bool,
+    /// Whether the other end is a proxy that reads the requests itself.
+    pub(crate) proxied: bool,
 }
 
 impl Connector {
-    pub(crate) fn new(tls: ClientTls, proxies: Proxies) -> Self {
-        Self { tls: Arc::new(tls), proxies: Arc::new(proxies) }
+    /// Without `tls`, only `http` URLs can be reached.
+    pub(crate) fn new(tls: Option<Arc<ClientTls>>, proxies: Proxies) -> Self {
+        Self { tls, proxies: Arc::new(proxies) }
     }
 
-    async fn connect(self, uri: Uri) -> io::Result<Conn> {
+    pub(crate) async fn connect(self, uri: Uri) -> io::Result<Conn> {
         let https = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
@@ -59,7 +61,8 @@ impl Connector {
         if !https {
             return Ok(Conn { io: TokioIo::new(stream), http2: false, proxied: proxy.is_some() });
         }
-        let stream = self.tls.connect(&host, stream).await?;
+        let tls = self.tls.as_deref().ok_or_else(|| io::Error::other("TLS is not set up"))?;
+        let stream = tls.connect(&host, stream).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(Conn { io: TokioIo::new(Box::new(stream)), http2, proxied: false })
     }

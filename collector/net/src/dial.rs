@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
 
 use hyper::rt::Executor;
 use tokio::net::{TcpStream, UnixStream};
@@ -11,6 +13,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Place;
 use crate::listen::{Stream, plain};
+
+/// How long the preferred family of addresses is alone: Go's default.
+const FALLBACK_DELAY: Duration = Duration::from_millis(300);
 
 /// One address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +69,44 @@ pub(crate) async fn dial(address: &Address) -> io::Result<Box<dyn Stream>> {
     }
 }
 
-/// Connects to the first address that answers.
+/// Connects to an address that answers. The family of the first address is preferred; if it is slow, the other one is
+/// tried beside it, as RFC 6555 has it, so that a network that swallows IPv6 costs little.
 pub(crate) async fn dial_any(place: &Place) -> io::Result<Box<dyn Stream>> {
+    dial_families(resolve(place).await?).await
+}
+
+async fn dial_families(addresses: Vec<Address>) -> io::Result<Box<dyn Stream>> {
+    let is_v6 = |address: &Address| matches!(address, Address::Tcp(address) if address.is_ipv6());
+    let preferred = addresses.first().is_some_and(is_v6);
+    let (first, others): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| is_v6(address) == preferred);
+    if others.is_empty() {
+        return dial_in_turn(&first).await;
+    }
+    let mut attempt = pin!(dial_in_turn(&first));
+    match tokio::time::timeout(FALLBACK_DELAY, &mut attempt).await {
+        Ok(Ok(stream)) => return Ok(stream),
+        Ok(Err(error)) => return dial_in_turn(&others).await.map_err(|_| error),
+        Err(_) => {}
+    }
+    let mut fallback = pin!(dial_in_turn(&others));
+    tokio::select! {
+        result = &mut attempt => match result {
+            Ok(stream) => Ok(stream),
+            Err(error) => fallback.await.map_err(|_| error),
+        },
+        result = &mut fallback => match result {
+            Ok(stream) => Ok(stream),
+            Err(_) => attempt.await,
+        },
+    }
+}
+
+/// Connects to the first address that answers.
+async fn dial_in_turn(addresses: &[Address]) -> io::Result<Box<dyn Stream>> {
     let mut last = io::Error::other("no address");
-    for address in resolve(place).await? {
-        match dial(&address).await {
+    for address in addresses {
+        match dial(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -114,5 +152,24 @@ where
         self.spawn(async move {
             future.await;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_family_is_enough() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = Address::Tcp(listener.local_addr().unwrap());
+        // An address of the other family that nobody listens at.
+        let closed = Address::Tcp("[::1]:1".parse().unwrap());
+        for order in [vec![closed.clone(), open.clone()], vec![open, closed.clone()]] {
+            assert!(dial_families(order).await.is_ok());
+        }
+        let also_closed = Address::Tcp("127.0.0.1:1".parse().unwrap());
+        let error = dial_families(vec![closed, also_closed]).await.err().unwrap().to_string();
+        assert!(error.starts_with("dial tcp [::1]:1: connect: "), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! An HTTP client for small answers to large posts.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 
-use crate::body::WholeBody;
+use crate::body::PiecesBody;
 use crate::config::{Compression, CompressionParams, HttpClientConfig, check_extensions, header_map};
 use crate::connector::Connector;
 use crate::dial::ClientTasks;
@@ -27,9 +27,9 @@ const MAX_ANSWER_SIZE: usize = 64 << 10;
 /// How long a pinged HTTP/2 server has to answer: Go's default.
 const DEFAULT_PING_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Posts bodies.
+/// Sends requests over connections that are kept.
 pub struct HttpClient {
-    client: Client<Connector, WholeBody>,
+    client: Client<Connector, PiecesBody>,
     headers: HeaderMap,
     compression: Compression,
     compression_params: CompressionParams,
@@ -53,8 +53,10 @@ pub struct HttpAnswer {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("Post {url:?}: {reason}")]
+#[error("{verb} {url:?}: {reason}")]
 pub struct HttpFailure {
+    /// `Post`
+    verb: String,
     url: String,
     reason: String,
 }
@@ -84,7 +86,7 @@ impl HttpClient {
             headers.entry(header::USER_AGENT).or_insert(value);
         }
         Ok(Self {
-            client: client(config, Connector::new(tls, proxies.clone()), &tasks),
+            client: client(config, Connector::new(Some(Arc::new(tls)), proxies.clone()), &tasks),
             headers,
             compression: config.compression,
             compression_params: config.compression_params,
@@ -106,8 +108,26 @@ impl HttpClient {
         content_type: &'static str,
         body: Bytes,
     ) -> Result<HttpAnswer, HttpFailure> {
-        let failed = |reason: String| HttpFailure { url: url.to_string(), reason };
-        let request = self.request(url, content_type, body).map_err(|error| failed(error.to_string()))?;
+        let request = self
+            .request(url, content_type, body)
+            .map_err(|error| HttpFailure::new(&Method::POST, url, error.to_string()))?;
+        self.exchange(request).await
+    }
+
+    /// Sends a request as it is, to its absolute URL: nothing is compressed, no header is added but those that proxies
+    /// need.
+    ///
+    /// # Errors
+    /// There is no answer: the network, the timeout.
+    pub async fn send(&self, mut request: Request<PiecesBody>) -> Result<HttpAnswer, HttpFailure> {
+        let url = request.uri().clone();
+        self.proxies.authorize(&url, request.headers_mut());
+        self.exchange(request).await
+    }
+
+    async fn exchange(&self, request: Request<PiecesBody>) -> Result<HttpAnswer, HttpFailure> {
+        let (method, url) = (request.method().clone(), request.uri().clone());
+        let failed = |reason: String| HttpFailure::new(&method, &url, reason);
         let exchange = async {
             // Closed never; an error would mean that there is no limit.
             let _permit = match &self.in_flight {
@@ -115,7 +135,7 @@ impl HttpClient {
                 None => None,
             };
             let response = self.client.request(request).await.map_err(|error| failed(causes(&error)))?;
-            self.answer(url, response).await.map_err(|error| failed(causes(&error)))
+            self.answer(&url, response).await.map_err(|error| failed(causes(&error)))
         };
         match self.timeout {
             Some(timeout) => tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
@@ -137,12 +157,12 @@ impl HttpClient {
         url: &Uri,
         content_type: &'static str,
         body: Bytes,
-    ) -> std::io::Result<Request<WholeBody>> {
+    ) -> std::io::Result<Request<PiecesBody>> {
         let body = match self.compression.0 {
             Some(encoding) => encoding.compress(&body, self.compression_params.level())?.into(),
             None => body,
         };
-        let mut request = Request::new(WholeBody::new(body));
+        let mut request = Request::new(PiecesBody::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.clone();
         *request.headers_mut() = self.headers.clone();
@@ -154,14 +174,7 @@ impl HttpClient {
         if let Some(cookies) = self.cookies.as_ref().and_then(|cookies| cookies.of(url)) {
             headers.insert(header::COOKIE, cookies);
         }
-        // A tunnel for https is authorized when it is made.
-        let authorization = self.proxies.of(url).and_then(|proxy| proxy.authorization.as_ref());
-        if let (Some(secret), true) = (authorization, url.scheme_str() == Some("http"))
-            && let Ok(mut value) = HeaderValue::try_from(secret.expose())
-        {
-            value.set_sensitive(true);
-            headers.insert(header::PROXY_AUTHORIZATION, value);
-        }
+        self.proxies.authorize(url, headers);
         Ok(request)
     }
 
@@ -183,7 +196,14 @@ impl HttpClient {
     }
 }
 
-fn proxies(config: &HttpClientConfig) -> Result<Proxies, Error> {
+impl HttpFailure {
+    pub(crate) fn new(method: &Method, url: &Uri, reason: String) -> Self {
+        let (first, rest) = method.as_str().split_at_checked(1).unwrap_or_default();
+        Self { verb: format!("{first}{}", rest.to_lowercase()), url: url.to_string(), reason }
+    }
+}
+
+pub(crate) fn proxies(config: &HttpClientConfig) -> Result<Proxies, Error> {
     if config.proxy_url.is_empty() {
         return Ok(Proxies::from_environment(|name| std::env::var(name).ok()));
     }
@@ -197,7 +217,7 @@ fn client(
     config: &HttpClientConfig,
     connector: Connector,
     tasks: &ClientTasks,
-) -> Client<Connector, WholeBody> {
+) -> Client<Connector, PiecesBody> {
     let limit = |limit: i64| usize::try_from(limit).ok().filter(|limit| *limit > 0);
     let idle = limit(config.max_idle_conns_per_host).or(limit(config.max_idle_conns));
     let mut builder = Client::builder(tasks.clone());
@@ -215,7 +235,7 @@ fn client(
 }
 
 /// An error with its causes: that of the library alone says only `client error (Connect)`.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;

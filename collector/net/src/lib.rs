@@ -4,7 +4,7 @@
 //! |---|---|
 //! | configure | the blocks [`GrpcServerConfig`], [`HttpServerConfig`], [`GrpcClientConfig`], [`HttpClientConfig`], [`TlsServerConfig`], [`TlsClientConfig`] |
 //! | listen | [`Listener::bind`], then [`Server::start`] with a [`GrpcService`] or an [`HttpService`] |
-//! | send | [`GrpcClient`], [`HttpClient`] |
+//! | send | [`GrpcClient`], [`HttpClient`], [`HttpOnce`] |
 //! | compress | [`Encoding`] |
 //!
 //! Everything that comes from outside is bounded: bodies and messages by the configured sizes, on the wire and after
@@ -19,6 +19,7 @@ mod dial;
 mod error;
 mod grpc;
 mod http_client;
+mod http_once;
 mod http_server;
 mod listen;
 pub mod otlp;
@@ -28,7 +29,7 @@ mod serve;
 mod status;
 mod tls;
 
-pub use body::{BodyError, WholeBody, read_body};
+pub use body::{BodyError, PiecesBody, WholeBody, read_body};
 pub use client_info::client_info;
 pub use compression::{DecompressError, Encoding};
 pub use config::{
@@ -41,8 +42,10 @@ pub use config::{
 pub use error::{Error, TlsError};
 pub use grpc::{Call, GrpcClient, GrpcService, Method, UnaryReply, Unknown, grpc_serve_options};
 pub use http_client::{HttpAnswer, HttpClient, HttpFailure};
+pub use http_once::HttpOnce;
 pub use http_server::{App, HttpRequest, HttpService, RequestError, clean_path, http_serve_options, respond};
 pub use listen::{ListenError, Listener, LocalAddress, SocketFile, Transport, split_host_port};
+pub use proxy::check_proxy_url;
 pub use serve::{Handler, ServeOptions, Server};
 pub use status::Status;
 pub use tls::{ClientTls, ServerTls};

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use confmap::Secret;
-use http::Uri;
 use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 /// The URL of an HTTP proxy. Its credentials are never shown.
 #[derive(Clone)]
@@ -46,6 +46,14 @@ impl fmt::Debug for ProxyUrl {
     }
 }
 
+/// Checks the URL of an HTTP proxy: `http://user:password@host:port`, the scheme and the port being optional.
+///
+/// # Errors
+/// What is wrong. The text may hold a password, so the message does not repeat it.
+pub fn check_proxy_url(url: &Secret) -> Result<(), String> {
+    ProxyUrl::parse(url).map(drop)
+}
+
 impl Proxies {
     /// Everything through one proxy.
     pub(crate) fn fixed(url: ProxyUrl) -> Self {
@@ -67,6 +75,24 @@ impl Proxies {
         let exempt = get("NO_PROXY").unwrap_or_default();
         let exempt = exempt.split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty());
         Self { http: proxy("HTTP_PROXY"), https: proxy("HTTPS_PROXY"), exempt: exempt.collect() }
+    }
+
+    /// The same with more hosts that are reached directly, as in `NO_PROXY`.
+    pub(crate) fn without(mut self, hosts: &[&str]) -> Self {
+        self.exempt.extend(hosts.iter().map(|host| host.to_lowercase()));
+        self
+    }
+
+    /// Puts the credentials of a proxy into the headers of a request that the proxy reads itself; a tunnel for https is
+    /// authorized when it is made.
+    pub(crate) fn authorize(&self, url: &Uri, headers: &mut HeaderMap) {
+        let secret = self.of(url).and_then(|proxy| proxy.authorization.as_ref());
+        if let (Some(secret), true) = (secret, url.scheme() == Some(&Scheme::HTTP))
+            && let Ok(mut value) = HeaderValue::try_from(secret.expose())
+        {
+            value.set_sensitive(true);
+            headers.insert(header::PROXY_AUTHORIZATION, value);
+        }
     }
 
     /// The proxy for a URL; none for the own host and for exempt ones.
