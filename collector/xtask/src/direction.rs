@@ -25,7 +25,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("service", &["component", "confmap", "pdata"]),
     ("helper", &["component", "confmap", "pdata"]),
     ("net", &["component", "confmap", "pdata"]),
-    ("aws", &["component", "confmap", "pdata"]),
+    ("aws", &["helper", "net", "component", "confmap", "pdata"]),
     ("k8s", &["component", "confmap", "pdata"]),
     ("component", &["pdata", "confmap"]),
     ("confmap", &[]),

@@ -1,20 +1,22 @@
-//! Events on their way to log streams, within the limits of the service.
+//! Events as they stand inside a `PutLogEvents` request.
 //!
-//! Source of the limits: Amazon CloudWatch Logs API reference, `PutLogEvents`.
+//! A push writes its events once, already escaped, into the chunks of their streams. From there to the socket nothing is
+//! copied or escaped again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The largest request, counting messages and [`EVENT_OVERHEAD`] each.
-const MAX_BATCH_BYTES: usize = 1_048_576;
-/// What an event counts besides its message.
-const EVENT_OVERHEAD: usize = 26;
-/// The most events of a request.
-const MAX_BATCH_EVENTS: usize = 10_000;
-/// The longest time between the first and the last event of a request.
-const MAX_SPAN_MS: i64 = 24 * 60 * 60 * 1000;
-/// The longest message.
-const MAX_MESSAGE_BYTES: usize = MAX_BATCH_BYTES - EVENT_OVERHEAD;
+use super::body::{EVENT_OVERHEAD, MAX_BODY_BYTES, MAX_SPAN_MS};
+use super::chunk::{Chunk, Entry};
+use super::escape::escape;
+
+/// From this size on a chunk is closed. Requests are filled with whole chunks: the smaller they are, the fuller a request
+/// becomes, and the more there is to book.
+const CHUNK_BYTES: usize = 32 << 10;
+/// What begins an event.
+const OPEN: &str = "{\"message\":\"";
+/// What stands between message and time.
+const MIDDLE: &str = "\",\"timestamp\":";
 /// What ends a message that was cut.
 const TRUNCATED: &str = "[Truncated...]";
 /// Older events are refused by the service.
@@ -22,27 +24,36 @@ const MAX_AGE_MS: i64 = 14 * 24 * 60 * 60 * 1000;
 /// Events further ahead are refused by the service.
 const MAX_AHEAD_MS: i64 = 2 * 60 * 60 * 1000;
 
-/// Events that were not taken as they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Refused {
-    /// Older than 14 days: dropped.
-    pub too_old: u64,
-    /// More than two hours ahead: dropped.
-    pub too_new: u64,
-    /// Without text: dropped.
-    pub empty: u64,
-    /// Longer than the service takes: cut.
-    pub truncated: u64,
-}
-
 /// The events of one push, by log group and stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Events {
+    now_ms: i64,
+    max_event_bytes: usize,
     streams: Vec<Stream>,
     /// Places among the streams, by group and stream.
-    index: BTreeMap<String, BTreeMap<String, usize>>,
+    index: BTreeMap<Arc<str>, BTreeMap<Arc<str>, usize>>,
     latest: usize,
-    refused: Refused,
+    open: Option<Open>,
+    counts: Counts,
+}
+
+/// What became of the events of a push before anything was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// All events, also those that were left out.
+    pub(crate) received: u64,
+    /// Messages that were cut.
+    pub(crate) truncated: u64,
+    /// Events and items left out, by reason.
+    pub(crate) dropped: BTreeMap<&'static str, (u64, u64)>,
+}
+
+/// The chunks of one stream.
+#[derive(Debug)]
+pub(crate) struct StreamChunks {
+    pub(crate) group: Arc<str>,
+    pub(crate) stream: Arc<str>,
+    pub(crate) chunks: Vec<Chunk>,
 }
 
 #[derive(Debug)]
@@ -51,51 +62,119 @@ struct Stream {
     stream: Arc<str>,
     text: String,
     entries: Vec<Entry>,
+    closed: Vec<Chunk>,
 }
 
+/// The event that is being written.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// Unix time in milliseconds.
+struct Open {
     timestamp: i64,
+    items: u32,
+    /// Where the text of its stream stood before it.
     start: usize,
-    end: usize,
-}
-
-/// What one request carries: events of one stream in order of time, within the limits.
-#[derive(Debug, Clone)]
-pub struct EventBatch {
-    group: Arc<str>,
-    stream: Arc<str>,
-    text: Arc<str>,
-    entries: Vec<Entry>,
 }
 
 impl Events {
-    /// Adds an event. Times are Unix times in milliseconds; 0 stands for now.
-    pub fn push(&mut self, group: &str, stream: &str, timestamp_ms: i64, message: &str, now_ms: i64) {
-        let timestamp = if timestamp_ms == 0 { now_ms } else { timestamp_ms };
-        if message.is_empty() {
-            self.refused.empty += 1;
-        } else if now_ms.saturating_sub(timestamp) > MAX_AGE_MS {
-            self.refused.too_old += 1;
-        } else if timestamp.saturating_sub(now_ms) > MAX_AHEAD_MS {
-            self.refused.too_new += 1;
-        } else {
-            let at = self.place(group, stream);
-            if let Some(stream) = self.streams.get_mut(at) {
-                self.refused.truncated += u64::from(stream.push(timestamp, message));
-            }
+    /// No events. `now_ms`, Unix time in milliseconds, stands for the time of events without one.
+    pub fn new(now_ms: i64, max_event_bytes: usize) -> Self {
+        Self {
+            now_ms,
+            max_event_bytes,
+            streams: Vec::new(),
+            index: BTreeMap::new(),
+            latest: 0,
+            open: None,
+            counts: Counts::default(),
         }
     }
 
-    /// How many events were not taken as they were.
-    pub fn refused(&self) -> Refused {
-        self.refused
+    /// The time of the push: Unix time in milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
     }
 
-    /// The batches, by group and stream in order of first appearance.
-    pub fn into_batches(self) -> Vec<EventBatch> {
-        self.streams.into_iter().flat_map(Stream::into_batches).collect()
+    /// The longest message, in bytes.
+    pub fn max_event_bytes(&self) -> usize {
+        self.max_event_bytes
+    }
+
+    /// Adds an event of a plain text that stands for `items` items of the batch. Times are Unix times in milliseconds; 0
+    /// stands for now. What is too long is cut between characters.
+    pub fn push(&mut self, group: &str, stream: &str, timestamp_ms: i64, message: &str, items: u32) {
+        if message.is_empty() {
+            self.drop_items("empty", u64::from(items));
+            return;
+        }
+        let cut = message.len() > self.max_event_bytes;
+        let end = message.floor_char_boundary(self.max_event_bytes.saturating_sub(TRUNCATED.len()));
+        let text = if cut { message.get(..end).unwrap_or_default() } else { message };
+        let Some(out) = self.begin(group, stream, timestamp_ms, items) else { return };
+        escape(out, text);
+        if cut {
+            out.push_str(TRUNCATED);
+            self.counts.truncated += 1;
+        }
+        self.end(text.len() + if cut { TRUNCATED.len() } else { 0 });
+    }
+
+    /// Begins an event whose message is appended to the returned text as it stands between the quotes of a JSON string.
+    /// `None` if the service would not take it for its time: it is counted. To be followed by [`Events::end`].
+    pub fn begin(&mut self, group: &str, stream: &str, timestamp_ms: i64, items: u32) -> Option<&mut String> {
+        let timestamp = if timestamp_ms == 0 { self.now_ms } else { timestamp_ms };
+        if self.now_ms.saturating_sub(timestamp) > MAX_AGE_MS {
+            self.drop_items("too_old", u64::from(items));
+            return None;
+        }
+        if timestamp.saturating_sub(self.now_ms) > MAX_AHEAD_MS {
+            self.drop_items("too_new", u64::from(items));
+            return None;
+        }
+        let at = self.place(group, stream);
+        let stream = self.streams.get_mut(at)?;
+        stream.make_room(timestamp);
+        self.open = Some(Open { timestamp, items, start: stream.text.len() });
+        if !stream.entries.is_empty() {
+            stream.text.push(',');
+        }
+        stream.text.push_str(OPEN);
+        Some(&mut stream.text)
+    }
+
+    /// Ends the event that was begun; its message has `plain_len` bytes before escaping. `false` if that is too long: the
+    /// event is taken back, and not counted.
+    pub fn end(&mut self, plain_len: usize) -> bool {
+        let Some(Open { timestamp, items, start }) = self.open.take() else { return false };
+        let Some(stream) = self.streams.get_mut(self.latest) else { return false };
+        if plain_len > self.max_event_bytes {
+            stream.text.truncate(start);
+            return false;
+        }
+        stream.text.push_str(MIDDLE);
+        stream.text.push_str(itoa::Buffer::new().format(timestamp));
+        stream.text.push('}');
+        let size = u32::try_from(plain_len + EVENT_OVERHEAD).unwrap_or(u32::MAX);
+        stream.keep_to_one_request(start, size as usize);
+        let end = u32::try_from(stream.text.len()).unwrap_or(u32::MAX);
+        stream.entries.push(Entry { timestamp, end, size, items });
+        self.counts.received += 1;
+        true
+    }
+
+    /// Counts an event that is not sent, and the items that it stood for.
+    pub fn drop_items(&mut self, reason: &'static str, items: u64) {
+        self.counts.received += 1;
+        let (events, dropped) = self.counts.dropped.entry(reason).or_default();
+        *events += 1;
+        *dropped += items;
+    }
+
+    /// The chunks by stream, in order of first appearance, and the counts.
+    pub(crate) fn finish(self) -> (Vec<StreamChunks>, Counts) {
+        let streams = self.streams.into_iter().map(|mut stream| {
+            stream.close();
+            StreamChunks { group: stream.group, stream: stream.stream, chunks: stream.closed }
+        });
+        (streams.filter(|stream| !stream.chunks.is_empty()).collect(), self.counts)
     }
 
     fn place(&mut self, group: &str, stream: &str) -> usize {
@@ -106,12 +185,15 @@ impl Events {
         let found = self.index.get(group).and_then(|streams| streams.get(stream)).copied();
         self.latest = found.unwrap_or_else(|| {
             let at = self.streams.len();
-            self.index.entry(group.to_owned()).or_default().insert(stream.to_owned(), at);
+            let group = self.index.get_key_value(group).map_or_else(|| group.into(), |(key, _)| key.clone());
+            let stream: Arc<str> = stream.into();
+            self.index.entry(group.clone()).or_default().insert(stream.clone(), at);
             self.streams.push(Stream {
-                group: group.into(),
-                stream: stream.into(),
+                group,
+                stream,
                 text: String::new(),
                 entries: Vec::new(),
+                closed: Vec::new(),
             });
             at
         });
@@ -120,158 +202,41 @@ impl Events {
 }
 
 impl Stream {
-    /// Says whether the message was cut.
-    fn push(&mut self, timestamp: i64, message: &str) -> bool {
-        let start = self.text.len();
-        let cut = message.len() > MAX_MESSAGE_BYTES;
-        if cut {
-            let end = message.floor_char_boundary(MAX_MESSAGE_BYTES - TRUNCATED.len());
-            self.text.push_str(message.get(..end).unwrap_or_default());
-            self.text.push_str(TRUNCATED);
-        } else {
-            self.text.push_str(message);
+    /// Closes the chunk if it is large enough, or an event of this time would make it too long for one request.
+    fn make_room(&mut self, timestamp: i64) {
+        let apart = |entry: &Entry| entry.timestamp.abs_diff(timestamp) > MAX_SPAN_MS.unsigned_abs();
+        // Times come in order or nearly so: the ends of the chunk stand for all of it, but for the rare case that is
+        // looked at in full.
+        let far = self.entries.first().is_some_and(apart) || self.entries.last().is_some_and(apart);
+        if self.text.len() >= CHUNK_BYTES || far {
+            self.close();
+            self.text.reserve(CHUNK_BYTES + CHUNK_BYTES / 8);
         }
-        self.entries.push(Entry { timestamp, start, end: self.text.len() });
-        cut
     }
 
-    fn into_batches(mut self) -> Vec<EventBatch> {
-        // Stable: events of the same time stay in order.
-        self.entries.sort_by_key(|entry| entry.timestamp);
-        let text: Arc<str> = self.text.into();
-        let mut batches = Vec::new();
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut bytes = 0;
-        for entry in self.entries {
-            let size = entry.end - entry.start + EVENT_OVERHEAD;
-            let oldest = entries.first().map_or(entry.timestamp, |entry| entry.timestamp);
-            let full = entries.len() == MAX_BATCH_EVENTS
-                || bytes + size > MAX_BATCH_BYTES
-                || entry.timestamp.saturating_sub(oldest) > MAX_SPAN_MS;
-            if full {
-                batches.push(std::mem::take(&mut entries));
-                bytes = 0;
+    /// Closes the chunk before the event that begins at `start`, if both together are too large for one request.
+    fn keep_to_one_request(&mut self, start: usize, size: usize) {
+        // A text is longer than what the service counts for it.
+        if start > 0 && self.text.len() > MAX_BODY_BYTES {
+            let before: usize = self.entries.iter().map(|entry| entry.size as usize).sum();
+            if before + size > MAX_BODY_BYTES {
+                let event = self.text.split_off(start);
+                self.close();
+                self.text = event;
+                // The comma that set it apart.
+                self.text.remove(0);
             }
-            bytes += size;
-            entries.push(entry);
         }
-        batches.push(entries);
-        let batch = |entries| EventBatch {
-            group: self.group.clone(),
-            stream: self.stream.clone(),
-            text: text.clone(),
-            entries,
-        };
-        batches.into_iter().filter(|entries| !entries.is_empty()).map(batch).collect()
-    }
-}
-
-impl EventBatch {
-    /// The log group.
-    pub fn group(&self) -> &str {
-        &self.group
     }
 
-    /// The log stream.
-    pub fn stream(&self) -> &str {
-        &self.stream
-    }
-
-    /// How many events there are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there are none; batches of [`Events::into_batches`] have some.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// How many bytes the messages have.
-    pub fn bytes(&self) -> usize {
-        self.entries.iter().map(|entry| entry.end - entry.start).sum()
-    }
-
-    /// Times, in milliseconds of Unix time, and messages; in order of time.
-    pub fn events(&self) -> impl Iterator<Item = (i64, &str)> {
-        self.entries
-            .iter()
-            .map(|entry| (entry.timestamp, self.text.get(entry.start..entry.end).unwrap_or_default()))
+    fn close(&mut self) {
+        if !self.entries.is_empty() {
+            let (text, entries) = (std::mem::take(&mut self.text), std::mem::take(&mut self.entries));
+            self.closed.extend(Chunk::closed(text, entries));
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_700_000_000_000;
-
-    /// A stream, and its events with their times from now.
-    type Batch = (String, Vec<(i64, String)>);
-
-    fn batches(events: &[(&str, i64, &str)]) -> (Vec<Batch>, Refused) {
-        let mut all = Events::default();
-        events
-            .iter()
-            .for_each(|(stream, timestamp, message)| all.push("g", stream, *timestamp, message, NOW));
-        let refused = all.refused();
-        let batches = all.into_batches();
-        let list =
-            |batch: &EventBatch| batch.events().map(|(time, text)| (time - NOW, text.to_owned())).collect();
-        (batches.iter().map(|batch| (batch.stream().to_owned(), list(batch))).collect(), refused)
-    }
-
-    fn sizes(events: &[(&str, i64, &str)]) -> Vec<usize> {
-        batches(events).0.iter().map(|(_, events)| events.len()).collect()
-    }
-
-    #[test]
-    fn events_are_sorted_within_their_stream() {
-        let (got, refused) =
-            batches(&[("a", NOW + 5, "1"), ("b", NOW, "2"), ("a", NOW, "3"), ("a", NOW, "4"), ("b", 0, "5")]);
-        let expected = vec![
-            ("a".to_owned(), vec![(0, "3".to_owned()), (0, "4".to_owned()), (5, "1".to_owned())]),
-            ("b".to_owned(), vec![(0, "2".to_owned()), (0, "5".to_owned())]),
-        ];
-        assert_eq!(got, expected);
-        assert_eq!(refused, Refused::default());
-    }
-
-    #[test]
-    fn batches_keep_the_limits() {
-        let many = vec![("a", NOW, "x"); 10_001];
-        assert_eq!(sizes(&many), [10_000, 1]);
-        let day = 24 * 60 * 60 * 1000;
-        assert_eq!(sizes(&[("a", NOW, "x"), ("a", NOW - day, "x")]), [2]);
-        assert_eq!(sizes(&[("a", NOW, "x"), ("a", NOW - day - 1, "x")]), [1, 1]);
-        let half = "x".repeat(MAX_BATCH_BYTES / 2 - EVENT_OVERHEAD);
-        assert_eq!(sizes(&[("a", NOW, &half), ("a", NOW, &half)]), [2]);
-        assert_eq!(sizes(&[("a", NOW, &half), ("a", NOW, &half), ("a", NOW, "x")]), [2, 1]);
-    }
-
-    #[test]
-    fn what_the_service_would_refuse_is_counted() {
-        let hour = 60 * 60 * 1000;
-        let check = |timestamp: i64, message: &str, expected: Refused| {
-            let (got, refused) = batches(&[("a", timestamp, message)]);
-            assert_eq!(refused, expected);
-            assert_eq!(got.len(), usize::from(expected == Refused::default()));
-        };
-        check(NOW - 14 * 24 * hour, "x", Refused::default());
-        check(NOW - 14 * 24 * hour - 1, "x", Refused { too_old: 1, ..Refused::default() });
-        check(NOW + 2 * hour, "x", Refused::default());
-        check(NOW + 2 * hour + 1, "x", Refused { too_new: 1, ..Refused::default() });
-        check(NOW, "", Refused { empty: 1, ..Refused::default() });
-    }
-
-    #[test]
-    fn a_message_is_cut_between_characters() {
-        let longest = "x".repeat(MAX_MESSAGE_BYTES);
-        assert_eq!(batches(&[("a", NOW, &longest)]).1, Refused::default());
-        let (got, refused) = batches(&[("a", NOW, &"é".repeat(MAX_MESSAGE_BYTES))]);
-        assert_eq!(refused.truncated, 1);
-        let text = &got[0].1[0].1;
-        assert!(text.ends_with("é[Truncated...]"));
-        assert!(text.len() <= MAX_MESSAGE_BYTES && text.len() > MAX_MESSAGE_BYTES - 3);
-    }
-}
+#[path = "event_tests.rs"]
+mod tests;

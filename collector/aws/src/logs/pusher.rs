@@ -1,21 +1,36 @@
-//! Sends batches of events, making what they need and waiting out what passes.
+//! The pusher: takes the events of batches and answers for them.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use component::{BoxError, Code, ConsumeError, Host, Kind, Settings};
+use confmap::Optional;
+use helper::{Origin, QueueConfig, RetryConfig, Sizer, log};
+use pdata::{Batch, Signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, LogsError, Rejected};
-use super::event::EventBatch;
-use crate::Session;
+use super::client::Client;
+use super::deliver::{Delivery, Health};
+use super::event::{Events, StreamChunks};
+use super::lane::{Content, Part};
+use super::place::{Outcome, Place, Room};
+use super::queue::{Limits, Queue};
+use super::store::Store;
+use super::telemetry::Telemetry;
+use super::waiting::Waiting;
+use crate::SessionConfig;
 
-/// The first wait, before jitter.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// The longest wait, before jitter.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How often a stream is made for one batch: somebody may delete it in between.
-const CREATIONS: usize = 3;
+/// What pushes without a queue may hold, in bytes of OTLP.
+const CAPACITY_WITHOUT_QUEUE: u64 = 64 << 20;
+/// How long a push without a queue waits for its answer, unless a timeout is configured.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the events of a queue wait for others, unless `batch` says otherwise.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What groups that the pusher makes are given.
 #[derive(Debug, Clone, Default)]
@@ -29,115 +44,303 @@ pub struct GroupConfig {
 /// How a pusher works.
 #[derive(Debug, Clone)]
 pub struct PusherConfig {
+    /// The type of the exporter: part of the names of its counters.
+    pub component: &'static str,
+    /// How AWS is reached.
+    pub session: SessionConfig,
     /// For groups that do not exist.
     pub group: GroupConfig,
-    /// How long throttling and failures that pass are waited out, per batch; zero for not at all.
-    pub patience: Duration,
-    /// What the user agent ends with: `otelcol-insights/1.2.3 (awsemf)`.
+    /// The queue; none for answering pushes when their events were accepted.
+    pub queue: Optional<QueueConfig>,
+    /// How failed requests are repeated.
+    pub retry: RetryConfig,
+    /// How long a push without a queue waits for its answer; `None` for 30 seconds.
+    pub timeout: Option<Duration>,
+    /// What requests say about us: `otelcol-insights/1.2.3 (awsemf)`.
     pub user_agent: String,
+    /// The longest message, in bytes; longer ones are cut, or refused by [`Events::end`].
+    pub max_event_bytes: usize,
 }
 
-/// Sends batches of events to CloudWatch Logs.
-#[derive(Debug)]
+/// Sends events to CloudWatch Logs.
+///
+/// Events are written once, in the form of the request, and wait by log stream until they fill one or have waited long
+/// enough. What fails in a way that passes is repeated for as long as `retry_on_failure` says, by default as long as it
+/// takes; what was accepted is never sent again.
 pub struct Pusher {
-    client: Client,
     config: PusherConfig,
-    random: RandomState,
+    settings: Settings,
+    signal: Signal,
+    queue: Arc<Queue>,
+    telemetry: Telemetry,
+    origin: Origin,
+    waiting: Waiting,
+    pushes: AtomicU64,
+    started: OnceLock<Started>,
+    /// When the disk last refused events; said once until it takes some.
+    disk_fails: Arc<Mutex<bool>>,
+}
+
+struct Started {
+    delivery: Arc<Delivery>,
+    client: Client,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Pusher {
-    /// A pusher over a session.
-    pub fn new(session: &Session, config: PusherConfig) -> Self {
-        Self { client: Client::new(session, config.user_agent.clone()), config, random: RandomState::new() }
+    /// A pusher; it has to be started.
+    pub fn new(settings: &Settings, signal: Signal, config: PusherConfig) -> Arc<Self> {
+        let written = config.queue.as_ref();
+        let queue = Queue::new(Limits {
+            capacity: written
+                .map_or(CAPACITY_WITHOUT_QUEUE, |queue| u64::try_from(queue.queue_size).unwrap_or_default()),
+            block: written.is_none_or(|queue| queue.block_on_overflow),
+            requests: config.session.concurrency(),
+            requests_per_stream: written.map_or(config.session.concurrency(), |queue| {
+                usize::try_from(queue.num_consumers).unwrap_or(1)
+            }),
+            retry: config.retry.clone(),
+        });
+        let telemetry = Telemetry::new(settings, signal, config.component);
+        telemetry.observe(settings, config.component, &queue, written.is_some());
+        // Unlike those of a process before, whose pushes may still be on disk.
+        let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        Arc::new(Self {
+            origin: Origin::new(settings, signal),
+            settings: settings.clone(),
+            signal,
+            queue,
+            telemetry,
+            waiting: Waiting::default(),
+            pushes: AtomicU64::new(first),
+            started: OnceLock::new(),
+            disk_fails: Arc::default(),
+            config,
+        })
     }
 
-    /// Sends a batch. Events that the service accepted the request without are counted and logged.
+    /// Finds region and credentials, opens the queue on disk, begins to send.
     ///
     /// # Errors
-    /// What no patience can mend, or what lasted longer.
-    pub async fn send(&self, batch: &EventBatch) -> Result<Rejected, LogsError> {
-        let give_up = Instant::now() + self.config.patience;
-        let mut wait = FIRST_WAIT;
-        loop {
-            let error = match self.attempt(batch).await {
-                Ok(rejected) => {
-                    log_rejected(batch, rejected);
-                    return Ok(rejected);
-                }
-                Err(error) => error,
-            };
-            let pause = self.jitter(wait);
-            if !error.is_passing() || Instant::now() + pause > give_up {
-                return Err(error);
-            }
-            tracing::debug!(%error, group = batch.group(), stream = batch.stream(), ?pause, "PutLogEvents failed, waiting");
-            tokio::time::sleep(pause).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
-        }
+    /// No region, a proxy or certificate that cannot be used, a storage that cannot be opened.
+    pub async fn start(&self, host: &Host) -> Result<(), BoxError> {
+        let name = format!("{}: CloudWatch Logs", self.settings.id);
+        let session = self.config.session.load().await?;
+        let client = Client::start(&session, host, &name, &self.config.user_agent).await?;
+        let delivery = Arc::new(Delivery {
+            queue: self.queue.clone(),
+            client: client.clone(),
+            store: self.open_store(host).await?,
+            group: self.config.group.clone(),
+            retry: self.config.retry.clone(),
+            telemetry: self.telemetry.clone(),
+            origin: self.origin.clone(),
+            expired: CancellationToken::new(),
+            health: Health::default(),
+        });
+        let tasks = (0..self.config.session.concurrency())
+            .map(|_| host.spawn(name.clone(), delivery.clone().run()))
+            .collect();
+        // A second start finds what the first began.
+        let _ = self.started.set(Started { delivery, client, tasks: Mutex::new(tasks) });
+        Ok(())
     }
 
-    /// One round: the stream is made where it is missing.
-    async fn attempt(&self, batch: &EventBatch) -> Result<Rejected, LogsError> {
-        let mut creations = 0;
-        loop {
-            match self.client.put_events(batch).await {
-                Err(LogsError::NotFound(_)) if creations < CREATIONS => {
-                    creations += 1;
-                    self.create(batch.group(), batch.stream()).await?;
-                }
-                // A group that was just made may take a moment until it is seen everywhere.
-                Err(LogsError::NotFound(text)) => return Err(LogsError::Unavailable(text)),
-                result => return result,
-            }
-        }
-    }
-
-    /// Makes a stream, and its group if that is missing. Losing a race for either is success.
-    async fn create(&self, group: &str, stream: &str) -> Result<(), LogsError> {
-        match self.client.create_stream(group, stream).await {
-            Err(LogsError::NotFound(_)) => {}
-            result => return existing_is_fine(result),
-        }
-        let created = self.client.create_group(group, self.config.group.tags.as_ref()).await;
-        match created {
-            Ok(()) => {
-                tracing::info!(group, "created the log group");
-                self.retain(group).await;
-            }
-            result => existing_is_fine(result)?,
-        }
-        existing_is_fine(self.client.create_stream(group, stream).await)
-    }
-
-    /// Sets the retention of a group that was just made. Events matter more than how long they are kept: a failure is
-    /// logged only.
-    async fn retain(&self, group: &str) {
-        let Some(days) = i32::try_from(self.config.group.retention_days).ok().filter(|&days| days > 0) else {
-            return;
+    /// Takes a batch: `make` adds its events. It runs once, and not at all if there is no room. Answers when the events
+    /// are accepted, or are in the queue.
+    ///
+    /// # Errors
+    /// Retryable: there is no room, or no answer yet; the same batch may be pushed again and is not sent twice. Permanent:
+    /// events were refused for good.
+    pub async fn push(
+        &self,
+        batch: Batch,
+        make: impl FnOnce(&Batch, &mut Events) + Send,
+    ) -> Result<(), ConsumeError> {
+        let Some(started) = self.started.get() else {
+            return Err(ConsumeError::retryable("the exporter is not started"));
         };
-        if let Err(error) = self.client.put_retention(group, days).await {
-            tracing::error!(%error, group, days, "setting the retention of the log group failed");
+        let queue = self.config.queue.as_ref();
+        let patience = queue.is_none().then(|| self.config.timeout.unwrap_or(PATIENCE));
+        if let Some(outcome) = self.waiting.find(&batch) {
+            return self.wait(batch, outcome, patience).await;
+        }
+        let room = self.reserve(&batch, patience).await.inspect_err(|error| {
+            let rejected_items = batch.items();
+            self.telemetry.enqueue_failed(rejected_items);
+            log!(error, self.origin, %error, rejected_items, "Exporting failed. Rejecting data.");
+        })?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let mut events = Events::new(now, self.config.max_event_bytes);
+        make(&batch, &mut events);
+        let (streams, counts) = events.finish();
+        self.telemetry.made(&counts);
+        if !counts.dropped.is_empty() || counts.truncated > 0 {
+            let (dropped, truncated) = (format!("{:?}", counts.dropped), counts.truncated);
+            log!(warn, self.origin, dropped, truncated, "Events outside the limits of CloudWatch Logs.");
+        }
+        if streams.is_empty() {
+            return Ok(());
+        }
+        let (is_safe, outcome) = match &started.delivery.store {
+            Some(store) => self.store(store.clone(), streams, room).await?,
+            None => (true, self.keep(streams, room)),
+        };
+        if is_safe && queue.is_some_and(|queue| !queue.wait_for_result) {
+            return Ok(());
+        }
+        self.wait(batch, outcome, patience).await
+    }
+
+    /// Sends what is queued, each once more, until the deadline. What is left in memory then is dropped and counted; what
+    /// is on disk stays there.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn shutdown(&self, deadline: Instant) -> Result<(), BoxError> {
+        self.queue.close();
+        let Some(Started { delivery, client, tasks }) = self.started.get() else { return Ok(()) };
+        let mut tasks = std::mem::take(&mut *tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        if tokio::time::timeout_at(deadline, join(&mut tasks)).await.is_err() {
+            delivery.expired.cancel();
+            delivery.drop_rest();
+            join(&mut tasks).await;
+        }
+        client.shutdown().await;
+        if let Some(store) = delivery.store.clone() {
+            tokio::task::spawn_blocking(move || store.close()).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_store(&self, host: &Host) -> Result<Option<Store>, BoxError> {
+        let Some(storage) = self.config.queue.as_ref().and_then(|queue| queue.storage.as_deref()) else {
+            return Ok(None);
+        };
+        let name = format!("{}_events", self.signal.as_str());
+        let area = helper::storage::area(host, storage, Kind::Exporter, &self.settings.id, &name)?;
+        let queue = self.queue.clone();
+        let (store, events) = tokio::task::spawn_blocking(move || Store::open(&area, &queue)).await??;
+        self.telemetry.recovered(events);
+        if events > 0 {
+            log!(info, self.origin, events, "Fetched events from persistent queue.");
+        }
+        Ok(Some(store))
+    }
+
+    async fn reserve(&self, batch: &Batch, patience: Option<Duration>) -> Result<Room, ConsumeError> {
+        let sizer = self.config.queue.as_ref().map_or(Sizer::Bytes, |queue| queue.sizer);
+        let room = self.queue.reserve(sizer.size(batch));
+        match patience {
+            None => room.await,
+            Some(patience) => tokio::time::timeout(patience, room)
+                .await
+                .unwrap_or_else(|_| Err(ConsumeError::retryable("too many events wait for CloudWatch Logs"))),
         }
     }
 
-    /// From half of a wait to all of it.
-    fn jitter(&self, wait: Duration) -> Duration {
-        let random = self.random.hash_one(std::time::Instant::now()) >> 11;
-        wait.mul_f64(0.5 + 0.5 * (random as f64 / (1_u64 << 53) as f64))
+    /// Puts events into the queue in memory.
+    fn keep(&self, streams: Vec<StreamChunks>, room: Room) -> watch::Receiver<Option<Outcome>> {
+        let (place, outcome) = Place::new(room);
+        let due = self.due();
+        for StreamChunks { group, stream, chunks } in streams {
+            let part = |chunk| Content::Memory(chunk);
+            insert(
+                &self.queue,
+                &group,
+                &stream,
+                chunks.into_iter().map(|chunk| (chunk.summary(), part(chunk))),
+                &place,
+                due,
+            );
+        }
+        outcome
+    }
+
+    /// Puts events into the queue on disk, and into that in memory where the disk does not take them. Whether all of them
+    /// are safe, and the outcome. A caller that goes away stops nothing.
+    async fn store(
+        &self,
+        store: Store,
+        streams: Vec<StreamChunks>,
+        room: Room,
+    ) -> Result<(bool, watch::Receiver<Option<Outcome>>), ConsumeError> {
+        let push = self.pushes.fetch_add(1, Ordering::Relaxed);
+        let (queue, origin, fails, due) =
+            (self.queue.clone(), self.origin.clone(), self.disk_fails.clone(), self.due());
+        let append = move || {
+            let size = room.size;
+            let (place, outcome) = Place::new(room);
+            let (contents, error) = store.append(&streams, push, size);
+            for (StreamChunks { group, stream, chunks }, contents) in streams.into_iter().zip(contents) {
+                let parts = chunks.iter().map(super::chunk::Chunk::summary).zip(contents);
+                insert(&queue, &group, &stream, parts, &place, due);
+            }
+            let mut failing = fails.lock().unwrap_or_else(PoisonError::into_inner);
+            match &error {
+                Some(error) if !*failing => {
+                    log!(error, origin, %error, "The queue's storage takes no events: they stay in memory, and are answered for when CloudWatch Logs has them.");
+                }
+                None if *failing => log!(info, origin, "The queue's storage takes events again."),
+                _ => {}
+            }
+            *failing = error.is_some();
+            (error.is_none(), outcome)
+        };
+        tokio::task::spawn_blocking(append).await.map_err(|error| ConsumeError::retryable(error.to_string()))
+    }
+
+    /// Waits for the outcome of a push. A caller that goes away, or has waited long enough, may come again for it.
+    async fn wait(
+        &self,
+        batch: Batch,
+        outcome: watch::Receiver<Option<Outcome>>,
+        patience: Option<Duration>,
+    ) -> Result<(), ConsumeError> {
+        let mut caller = self.waiting.caller(batch, outcome);
+        match patience {
+            None => caller.wait().await,
+            Some(patience) => tokio::time::timeout(patience, caller.wait()).await.unwrap_or_else(|_| {
+                Err(ConsumeError::Retryable {
+                    reason: format!(
+                        "CloudWatch Logs has not accepted the events within {patience:?}; they are kept and sent when \
+                         it does"
+                    ),
+                    code: Some(Code::Unavailable),
+                    after: None,
+                })
+            }),
+        }
+    }
+
+    /// When what arrives now is sent at the latest.
+    fn due(&self) -> Instant {
+        let Some(queue) = self.config.queue.as_ref().filter(|queue| !queue.wait_for_result) else {
+            return Instant::now();
+        };
+        Instant::now() + queue.batch.as_ref().map_or(FLUSH_TIMEOUT, |batch| batch.flush_timeout.0)
     }
 }
 
-fn existing_is_fine(result: Result<(), LogsError>) -> Result<(), LogsError> {
-    match result {
-        Err(LogsError::AlreadyExists(_)) => Ok(()),
-        result => result,
-    }
+fn insert(
+    queue: &Queue,
+    group: &Arc<str>,
+    stream: &Arc<str>,
+    parts: impl Iterator<Item = (super::chunk::Summary, Content)>,
+    place: &Arc<Place>,
+    due: Instant,
+) {
+    let part = |(summary, content)| Part { content, summary, due, first_failure: None, place: place.clone() };
+    queue.insert(group, stream, parts.map(part));
 }
 
-fn log_rejected(batch: &EventBatch, rejected: Rejected) {
-    let Rejected { too_old, too_new, expired } = rejected;
-    if rejected != Rejected::default() {
-        let (group, stream) = (batch.group(), batch.stream());
-        tracing::warn!(group, stream, too_old, too_new, expired, "CloudWatch Logs rejected events");
+/// Waits for the tasks; those that have ended are off the list even if the wait is given up.
+async fn join(tasks: &mut Vec<JoinHandle<()>>) {
+    while let Some(task) = tasks.last_mut() {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "sending to CloudWatch Logs failed");
+        }
+        tasks.pop();
     }
 }
