@@ -15,6 +15,16 @@ const DEFAULT_ROLLUP: &str = "ZeroAndSingleDimensionRollup";
 const DEFAULT_DESTINATION: &str = "cloudwatch";
 /// The text that `version` has by default.
 const DEFAULT_VERSION: &str = "1";
+/// The longest message that CloudWatch Logs takes, in bytes.
+const MAX_EVENT_BYTES: usize = 1_048_550;
+/// The least limit of messages that leaves room for directives, in bytes.
+const MIN_EVENT_BYTES: usize = 1_024;
+/// The metrics over dimension values that a namespace may have unless configured.
+const DEFAULT_SERIES_LIMIT: usize = 500_000;
+/// Megabytes of the output file unless configured.
+const DEFAULT_FILE_MEGABYTES: u64 = 100;
+/// Rotated output files that are kept unless configured.
+const DEFAULT_FILE_BACKUPS: usize = 10;
 /// What joins the values of a label matcher.
 const DEFAULT_SEPARATOR: &str = ";";
 
@@ -52,8 +62,14 @@ pub struct EmfConfig {
     pub metric_declarations: Vec<MetricDeclaration>,
     /// Units of metrics.
     pub metric_descriptors: Vec<MetricDescriptor>,
-    /// `cloudwatch` or `stdout`.
+    /// `cloudwatch`, `stdout` or `file`.
     pub output_destination: String,
+    /// Where events go with the destination `file`.
+    pub output_file: Option<OutputFileConfig>,
+    /// The largest event, in bytes of its text; larger ones are split by metrics.
+    pub max_event_bytes: usize,
+    /// How many series (a metric over the values of a dimension set) a namespace may have; 0 for any.
+    pub metric_series_limit: usize,
     /// Whether summaries are written value by value.
     pub detailed_metrics: bool,
     /// The envelope: `0` or `1`; with others no metric is extracted.
@@ -69,6 +85,10 @@ pub struct EmfConfig {
     pub disable_metric_extraction: bool,
     /// The extension of the CloudWatch agent that watches its AWS calls; no effect.
     pub middleware: Option<String>,
+    /// A key of the CloudWatch agent's build: entities of log events; no effect.
+    pub add_entity: bool,
+    /// A key of the CloudWatch agent's build: metrics that it collects into distributions; no effect.
+    pub metric_as_distribution: Vec<String>,
     /// A queue in front of the exporter; off unless written.
     pub sending_queue: Optional<QueueConfig>,
     /// Retries of pushes that failed; off unless written.
@@ -129,6 +149,22 @@ pub struct MetricDescriptor {
     pub overwrite: bool,
 }
 
+/// `output_file`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct OutputFileConfig {
+    /// The file that events are appended to; its directory has to exist.
+    pub path: String,
+    /// Megabytes (2²⁰ bytes) after which the file is put aside and a new one begun; 0 is 100, as upstream.
+    pub max_megabytes: u64,
+    /// How many of the files put aside are kept; 0 for all.
+    pub max_backups: usize,
+    /// For how many days files put aside are kept; 0 for ever.
+    pub max_days: u64,
+    /// Whether names of files put aside have local time rather than UTC.
+    pub localtime: bool,
+}
+
 /// Which dimension sets are added to that of all labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum RollupOption {
@@ -149,6 +185,8 @@ pub(crate) enum Destination {
     CloudWatch,
     /// Standard output.
     Stdout,
+    /// A file.
+    File,
 }
 
 impl From<(EmfConfig, SessionConfig)> for Config {
@@ -173,12 +211,22 @@ impl EmfConfig {
         }
     }
 
-    pub(crate) fn destination(&self) -> Destination {
-        if self.output_destination.eq_ignore_ascii_case("stdout") {
-            Destination::Stdout
+    /// Where events go; `None` for a word that means nothing.
+    fn known_destination(&self) -> Option<Destination> {
+        let is = |word: &str| self.output_destination.eq_ignore_ascii_case(word);
+        if is(DEFAULT_DESTINATION) {
+            Some(Destination::CloudWatch)
+        } else if is("stdout") {
+            Some(Destination::Stdout)
+        } else if is("file") {
+            Some(Destination::File)
         } else {
-            Destination::CloudWatch
+            None
         }
+    }
+
+    pub(crate) fn destination(&self) -> Destination {
+        self.known_destination().unwrap_or_default()
     }
 
     fn validate(&self, problems: &mut Problems) {
@@ -202,17 +250,7 @@ impl EmfConfig {
                 );
             });
         }
-        let destination = &self.output_destination;
-        if self.destination() == Destination::CloudWatch
-            && !destination.eq_ignore_ascii_case(DEFAULT_DESTINATION)
-        {
-            problems.at("output_destination", |problems| {
-                problems.report_with_help(
-                    format!("unknown destination {destination:?}: all data would be discarded"),
-                    "use cloudwatch or stdout",
-                );
-            });
-        }
+        self.validate_output(problems);
         problems.at("metric_declarations", |problems| {
             for (index, declaration) in self.metric_declarations.iter().enumerate() {
                 if let Err(error) = Declaration::compile(declaration) {
@@ -225,6 +263,37 @@ impl EmfConfig {
         }
         if let Some(retry) = self.retry_on_failure.as_ref() {
             problems.at("retry_on_failure", |problems| retry.validate(problems));
+        }
+    }
+}
+
+impl EmfConfig {
+    fn validate_output(&self, problems: &mut Problems) {
+        match self.known_destination() {
+            Some(Destination::File) => {
+                let path = self.output_file.as_ref().map_or("", |file| &file.path);
+                if path.is_empty() {
+                    problems.at("output_file", |problems| {
+                        problems.at("path", |problems| problems.report("must be set to write to a file"));
+                    });
+                }
+            }
+            Some(Destination::CloudWatch | Destination::Stdout) => {}
+            None => problems.at("output_destination", |problems| {
+                let destination = &self.output_destination;
+                problems.report_with_help(
+                    format!("unknown destination {destination:?}: all data would be discarded"),
+                    "use cloudwatch, stdout or file",
+                );
+            }),
+        }
+        if !(MIN_EVENT_BYTES..=MAX_EVENT_BYTES).contains(&self.max_event_bytes) {
+            problems.at("max_event_bytes", |problems| {
+                problems.report(format!(
+                    "must be between {MIN_EVENT_BYTES} and {MAX_EVENT_BYTES}, not {}",
+                    self.max_event_bytes
+                ));
+            });
         }
     }
 }
@@ -243,6 +312,9 @@ impl Default for EmfConfig {
             metric_declarations: Vec::new(),
             metric_descriptors: Vec::new(),
             output_destination: DEFAULT_DESTINATION.to_owned(),
+            output_file: None,
+            max_event_bytes: MAX_EVENT_BYTES,
+            metric_series_limit: DEFAULT_SERIES_LIMIT,
             detailed_metrics: false,
             version: DEFAULT_VERSION.to_owned(),
             eks_fargate_container_insights_enabled: false,
@@ -250,6 +322,8 @@ impl Default for EmfConfig {
             enhanced_container_insights: false,
             disable_metric_extraction: false,
             middleware: None,
+            add_entity: false,
+            metric_as_distribution: Vec::new(),
             sending_queue: QueueConfig::off(),
             retry_on_failure: Optional::none(),
             timeout: Duration::ZERO,
@@ -257,8 +331,60 @@ impl Default for EmfConfig {
     }
 }
 
+impl Default for OutputFileConfig {
+    fn default() -> Self {
+        Self {
+            path: String::new(),
+            max_megabytes: DEFAULT_FILE_MEGABYTES,
+            max_backups: DEFAULT_FILE_BACKUPS,
+            max_days: 0,
+            localtime: false,
+        }
+    }
+}
+
+impl OutputFileConfig {
+    /// The size after which a new file is begun, in bytes.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        let megabytes = if self.max_megabytes == 0 { DEFAULT_FILE_MEGABYTES } else { self.max_megabytes };
+        megabytes.saturating_mul(1 << 20)
+    }
+}
+
 impl Default for LabelMatcherConfig {
     fn default() -> Self {
         Self { label_names: Vec::new(), separator: DEFAULT_SEPARATOR.to_owned(), regex: String::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_destinations_are_checked() {
+        let check = |keys: &str, expected: Option<&str>| {
+            let config: Config = confmap::from_yaml(&format!("region: r\n{keys}")).unwrap();
+            let mut problems = Problems::default();
+            component::Config::validate(&config, &mut problems);
+            let got = problems.into_result().map_err(|problems| problems.to_string());
+            match expected {
+                None => assert_eq!(got.map_err(|text| format!("{keys}: {text}")), Ok(())),
+                Some(expected) => assert!(got.is_err_and(|text| text.contains(expected)), "{keys}"),
+            }
+        };
+        check("max_event_bytes: 262118", None);
+        check("max_event_bytes: 1024", None);
+        check("max_event_bytes: 1023", Some("max_event_bytes: must be between 1024 and 1048550, not 1023"));
+        check("max_event_bytes: 1048551", Some("not 1048551"));
+        check(
+            "output_destination: FILE\noutput_file: {path: /tmp/x, max_megabytes: 5, localtime: true}",
+            None,
+        );
+        check(
+            "output_destination: file\noutput_file: {max_backups: 1}",
+            Some("output_file::path: must be set"),
+        );
+        check("add_entity: true\nmetric_as_distribution: [m]\nmetric_series_limit: 0", None);
     }
 }

@@ -1,5 +1,9 @@
 //! Metric declarations: which metrics are extracted, over which dimensions.
 
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use regex::{Regex, RegexSet};
 use smallvec::SmallVec;
 
@@ -7,6 +11,8 @@ use crate::config::{LabelMatcherConfig, MetricDeclaration};
 
 /// A dimension set with more names is dropped.
 const MAX_DIMENSIONS: usize = 10;
+/// With more bytes of remembered label values the memory starts anew.
+const MAX_KNOWN_BYTES: usize = 4 << 20;
 
 /// A set of declarations, by index.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
@@ -62,7 +68,35 @@ struct Matcher {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Declarations {
     pub(crate) list: Vec<Declaration>,
-    has_matchers: bool,
+    /// The labels that matchers look at.
+    joins: Vec<Join>,
+}
+
+/// Labels that matchers join alike.
+#[derive(Debug, Clone)]
+struct Join {
+    names: Vec<String>,
+    separator: String,
+    /// Every expression once, with the declarations that have it.
+    expressions: Vec<(Regex, Bits)>,
+}
+
+/// What matchers said of labels, so that an expression is searched once for a value, and not for every event.
+#[derive(Debug, Default)]
+pub(crate) struct Matches {
+    /// By place of the join, and joined values: the declarations that accept them.
+    known: HashTable<Known>,
+    bytes: usize,
+    joined: String,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Known {
+    hash: u64,
+    join: usize,
+    joined: Box<str>,
+    accepted: Bits,
 }
 
 impl Bits {
@@ -73,6 +107,24 @@ impl Bits {
             self.0.resize(word + 1, 0);
         }
         self.0.iter_mut().skip(word).take(1).for_each(|bits| *bits |= 1 << (index % 64));
+    }
+
+    /// Adds all indices of another set.
+    fn extend(&mut self, other: &Bits) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(bits, others)| *bits |= others);
+    }
+
+    /// Whether an index is in it.
+    pub(crate) fn contains(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|bits| bits >> (index % 64) & 1 == 1)
+    }
+
+    /// Empties it.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// The indices that are in both, ascending.
@@ -138,17 +190,6 @@ impl Matcher {
         })?;
         Ok(Self { names: config.label_names.clone(), separator: config.separator.clone(), regex })
     }
-
-    fn accepts<'t>(&self, joined: &mut String, label: impl Fn(&str) -> Option<&'t str>) -> bool {
-        joined.clear();
-        for (index, name) in self.names.iter().enumerate() {
-            if index > 0 {
-                joined.push_str(&self.separator);
-            }
-            joined.push_str(label(name).unwrap_or_default());
-        }
-        self.regex.is_match(joined)
-    }
 }
 
 /// The last line of a regex error says what is wrong; the lines before it draw the place.
@@ -158,7 +199,28 @@ fn brief(error: &regex::Error) -> String {
 
 impl Declarations {
     pub(crate) fn new(list: Vec<Declaration>) -> Self {
-        Self { has_matchers: list.iter().any(|declaration| !declaration.matchers.is_empty()), list }
+        let mut joins: Vec<Join> = Vec::new();
+        for (index, declaration) in list.iter().enumerate() {
+            for matcher in &declaration.matchers {
+                let Matcher { names, separator, regex } = matcher;
+                let at = joins.iter().position(|join| join.names == *names && join.separator == *separator);
+                let at = at.unwrap_or_else(|| {
+                    let (names, separator) = (names.clone(), separator.clone());
+                    joins.push(Join { names, separator, expressions: Vec::new() });
+                    joins.len() - 1
+                });
+                let Some(Join { expressions, .. }) = joins.get_mut(at) else { continue };
+                match expressions.iter_mut().find(|(known, _)| known.as_str() == regex.as_str()) {
+                    Some((_, declarations)) => declarations.insert(index),
+                    None => {
+                        let mut declarations = Bits::default();
+                        declarations.insert(index);
+                        expressions.push((regex.clone(), declarations));
+                    }
+                }
+            }
+        }
+        Self { list, joins }
     }
 
     /// Whether none were configured: then everything is extracted.
@@ -182,20 +244,57 @@ impl Declarations {
     pub(crate) fn accepting<'t>(
         &self,
         bits: &mut Bits,
-        joined: &mut String,
+        matches: &mut Matches,
         label: impl Fn(&str) -> Option<&'t str>,
     ) {
-        if !self.has_matchers && !bits.0.is_empty() {
+        if self.joins.is_empty() && !bits.0.is_empty() {
             // The same for all labels.
             return;
         }
-        bits.0.clear();
+        bits.clear();
         for (index, declaration) in self.list.iter().enumerate() {
-            let matchers = &declaration.matchers;
-            if matchers.is_empty() || matchers.iter().any(|matcher| matcher.accepts(joined, &label)) {
+            if declaration.matchers.is_empty() {
                 bits.insert(index);
             }
         }
+        for (at, join) in self.joins.iter().enumerate() {
+            bits.extend(matches.accepting(at, join, &label));
+        }
+    }
+}
+
+impl Matches {
+    fn accepting<'t>(&mut self, at: usize, join: &Join, label: &impl Fn(&str) -> Option<&'t str>) -> &Bits {
+        static NONE: Bits = Bits(SmallVec::new_const());
+        let Self { known, bytes, joined, hasher } = self;
+        joined.clear();
+        for (index, name) in join.names.iter().enumerate() {
+            if index > 0 {
+                joined.push_str(&join.separator);
+            }
+            joined.push_str(label(name).unwrap_or_default());
+        }
+        let mut state = hasher.build_hasher();
+        state.write(joined.as_bytes());
+        state.write_usize(at);
+        let hash = state.finish();
+        let is = |other: &Known| other.hash == hash && other.join == at && *other.joined == **joined;
+        if known.find(hash, is).is_none() {
+            if *bytes > MAX_KNOWN_BYTES {
+                known.clear();
+                *bytes = 0;
+            }
+            let mut accepted = Bits::default();
+            for (regex, declarations) in &join.expressions {
+                if regex.is_match(joined) {
+                    accepted.extend(declarations);
+                }
+            }
+            *bytes += size_of::<Known>() + joined.len() + accepted.0.len() * 8;
+            let new = Known { hash, join: at, joined: joined.as_str().into(), accepted };
+            known.insert_unique(hash, new, |known| known.hash);
+        }
+        known.find(hash, is).map_or(&NONE, |known| &known.accepted)
     }
 }
 
@@ -262,15 +361,19 @@ mod tests {
         let list = [declaration(&[], &["m"]), matched];
         let declarations =
             Declarations::new(list.iter().map(|config| Declaration::compile(config).unwrap().0).collect());
-        let check = |labels: &[(&str, &'static str)], expected: &[usize]| {
+        let mut matches = Matches::default();
+        let mut check = |labels: &[(&str, &'static str)], expected: &[usize]| {
             let mut bits = Bits::default();
-            declarations.accepting(&mut bits, &mut String::new(), |name| {
+            declarations.accepting(&mut bits, &mut matches, |name| {
                 labels.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
             });
             assert_eq!(bits.common(&bits).collect::<Vec<_>>(), expected);
         };
-        check(&[("a", "A"), ("b", "B")], &[0, 1]);
-        check(&[("a", "A")], &[0]);
+        for _ in 0..2 {
+            check(&[("a", "A"), ("b", "B")], &[0, 1]);
+            check(&[("a", "A")], &[0]);
+            check(&[("a", "nothing")], &[0, 1]);
+        }
     }
 
     #[test]

@@ -23,10 +23,10 @@ pub(crate) struct Dimension<'a> {
 
 /// A directive without its namespace.
 #[derive(Debug, PartialEq)]
-struct Directive<'a> {
-    sets: Vec<Vec<&'a str>>,
+pub(crate) struct Directive<'a> {
+    pub(crate) sets: Vec<Vec<&'a str>>,
     /// Places among the metrics.
-    metrics: Vec<usize>,
+    pub(crate) metrics: Vec<usize>,
 }
 
 /// What directives are made from.
@@ -42,9 +42,8 @@ pub(crate) struct Directives<'a> {
 }
 
 impl<'a> Directives<'a> {
-    /// Appends the list of directives of `metrics`. Says whether there are any, nothing being appended else, and how
-    /// many dimension sets were left out for being too large.
-    pub(crate) fn write(&self, out: &mut String, metrics: &[&Metric]) -> (bool, usize) {
+    /// The directives of `metrics`, and how many dimension sets were left out for being too large.
+    pub(crate) fn list(&self, metrics: &[&Metric]) -> (Vec<Directive<'a>>, usize) {
         let mut directives = if self.declarations.is_empty() {
             vec![Directive { sets: self.all_sets(), metrics: (0..metrics.len()).collect() }]
         } else {
@@ -58,11 +57,13 @@ impl<'a> Directives<'a> {
             directive.sets.retain(|set| set.iter().all(|name| self.is_usable(name)));
         }
         directives.retain(|directive| !directive.sets.is_empty() && !directive.metrics.is_empty());
-        if directives.is_empty() {
-            return (false, oversized);
-        }
+        (directives, oversized)
+    }
+
+    /// Appends a list of directives as JSON.
+    pub(crate) fn write(&self, out: &mut String, directives: &[Directive<'_>], metrics: &[&Metric]) {
         out.push('[');
-        for directive in &directives {
+        for directive in directives {
             for chunk in directive.metrics.chunks(MAX_METRICS) {
                 if !out.ends_with('[') {
                     out.push(',');
@@ -71,7 +72,6 @@ impl<'a> Directives<'a> {
             }
         }
         out.push(']');
-        (true, oversized)
     }
 
     /// The sets of data without declarations: one of all labels, then those of the rollup.
@@ -196,6 +196,7 @@ impl<'a> Directives<'a> {
 mod tests {
     use super::*;
     use crate::config::{EmfConfig, MetricDeclaration};
+    use crate::declaration::Matches;
     use crate::metric::{Metrics, Suffix};
     use crate::rules::Rules;
 
@@ -224,19 +225,22 @@ mod tests {
         let ids: Vec<_> = metrics.iter().map(|name| table.id(&rules, 0, name, Suffix::None, "")).collect();
         let metrics: Vec<&Metric> = ids.iter().filter_map(|id| table.get(*id)).collect();
         let mut accepted = Bits::default();
-        rules.declarations.accepting(&mut accepted, &mut String::new(), |_| None);
+        rules.declarations.accepting(&mut accepted, &mut Matches::default(), |_| None);
         let dimensions: Vec<_> =
             labels.iter().map(|&name| Dimension { name, usable: name != "empty" }).collect();
         let mut out = String::new();
-        let (_, oversized) = Directives {
+        let directives = Directives {
             rollup,
             declarations: &rules.declarations,
             accepted: &accepted,
             dimensions: &dimensions,
             namespace: "ns",
             storage_resolution: 60,
+        };
+        let (list, oversized) = directives.list(&metrics);
+        if !list.is_empty() {
+            directives.write(&mut out, &list, &metrics);
         }
-        .write(&mut out, &metrics);
         (out, oversized)
     }
 

@@ -1,25 +1,22 @@
-//! The exporter: translates a batch and sends its events.
+//! The exporter: translates batches and hands their events to CloudWatch Logs, standard output or a file.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws::logs::{EventBatch, Events, GroupConfig, LogsError, Pusher, PusherConfig};
+use aws::logs::{Events, GroupConfig, Pusher, PusherConfig};
 use component::{
-    BoxError, Code, ConsumeError, Exporter, ExporterFactory, Host, Meta, Settings, Stability, async_trait,
+    BoxError, Component, ConsumeError, Consumer, Exporter, ExporterFactory, Host, Meta, Settings, Stability,
+    async_trait,
 };
-use futures_util::StreamExt;
 use helper::{ExporterConfig, RetryConfig, SendError, Sender};
 use pdata::{Batch, Signal};
 use regex::Regex;
+use tokio::time::Instant;
 
 use crate::config::{Config, Destination};
-use crate::push::{Kept, Push};
+use crate::lines::{Lines, Output};
 use crate::telemetry::Telemetry;
-use crate::translate::{Event, Translator};
-
-/// How long throttling and failures that pass are waited out where `retry_on_failure` is off.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::translate::{EventSink, Translator};
 
 /// Makes `awsemf` exporters.
 pub fn factory() -> ExporterFactory {
@@ -34,57 +31,54 @@ pub fn factory() -> ExporterFactory {
     )
 }
 
-/// Sends batches as events.
-struct EmfSender {
-    translator: Mutex<Translator>,
-    output: Output,
-    telemetry: Telemetry,
-}
-
-enum Output {
-    Stdout,
-    CloudWatch(Box<CloudWatch>),
-}
-
-struct CloudWatch {
-    config: Arc<Config>,
-    pusher: PusherConfig,
-    /// Made at start.
-    started: OnceLock<Pusher>,
-    kept: Arc<Kept>,
-}
-
 fn create(settings: Settings, config: Arc<Config>, signal: Signal) -> Result<Arc<dyn Exporter>, BoxError> {
-    let telemetry = Telemetry::new(&settings);
-    let retry = config.emf.retry_on_failure.as_ref().cloned();
-    let retries = retry.as_ref().is_some_and(|retry| retry.enabled);
-    let output = match config.emf.destination() {
-        Destination::Stdout => Output::Stdout,
-        Destination::CloudWatch => Output::CloudWatch(Box::new(CloudWatch {
-            pusher: PusherConfig {
-                group: GroupConfig {
-                    retention_days: config.emf.log_retention,
-                    tags: config.emf.tags.clone(),
-                },
-                patience: if retries { Duration::ZERO } else { PATIENCE },
-                user_agent: user_agent(&settings, &config),
-            },
-            config: config.clone(),
-            started: OnceLock::new(),
-            kept: Kept::new(telemetry.clone()),
-        })),
-    };
     if config.emf.middleware.is_some() {
         tracing::warn!(exporter = %settings.id, "`middleware` has no effect");
     }
-    let translator = Mutex::new(Translator::new(&config.emf)?);
+    let escaped = config.emf.destination() == Destination::CloudWatch;
+    let translation = Translation {
+        translator: Mutex::new(Translator::new(&config.emf, escaped)?),
+        telemetry: Telemetry::new(&settings),
+    };
+    let output = match config.emf.destination() {
+        Destination::CloudWatch => {
+            let pusher = Pusher::new(&settings, signal, pusher_config(&settings, &config));
+            return Ok(Arc::new(CloudWatch { translation, pusher }));
+        }
+        Destination::Stdout => Output::Stdout,
+        Destination::File => Output::file(config.emf.output_file.as_ref()),
+    };
+    let retry = config.emf.retry_on_failure.as_ref().cloned();
     let exporter_config = ExporterConfig {
         queue: config.emf.sending_queue.clone(),
         retry: retry.unwrap_or_else(|| RetryConfig { enabled: false, ..RetryConfig::default() }),
-        timeout: Some(config.emf.timeout.0).filter(|timeout| !timeout.is_zero()),
+        timeout: None,
     };
-    let sender = Arc::new(EmfSender { translator, output, telemetry });
+    let sender = Arc::new(LineSender { translation, output });
     Ok(helper::exporter(&settings, signal, sender, exporter_config, Vec::new()))
+}
+
+fn pusher_config(settings: &Settings, config: &Config) -> PusherConfig {
+    PusherConfig {
+        component: "awsemf",
+        session: config.session.clone(),
+        group: GroupConfig { retention_days: config.emf.log_retention, tags: config.emf.tags.clone() },
+        queue: config.emf.sending_queue.clone(),
+        retry: config.emf.retry_on_failure.as_ref().cloned().unwrap_or_else(default_retry),
+        timeout: Some(config.emf.timeout.0).filter(|timeout| !timeout.is_zero()),
+        user_agent: user_agent(settings, config),
+        max_event_bytes: config.emf.max_event_bytes,
+    }
+}
+
+/// Retries where `retry_on_failure` is not written: soon at first, and for as long as the events wait.
+fn default_retry() -> RetryConfig {
+    RetryConfig {
+        initial_interval: confmap::Duration::from_millis(200),
+        multiplier: 2.0,
+        max_elapsed_time: confmap::Duration::ZERO,
+        ..RetryConfig::default()
+    }
 }
 
 /// What requests say about us: `otelcol-insights/1.2.3 (awsemf; ContainerInsights)`.
@@ -101,131 +95,88 @@ fn user_agent(settings: &Settings, config: &Config) -> String {
     format!("{}/{} ({})", settings.build.command, settings.build.version, words.join("; "))
 }
 
-#[async_trait]
-impl Sender for EmfSender {
-    async fn start(&self, _host: &Host) -> Result<(), BoxError> {
-        let Output::CloudWatch(output) = &self.output else { return Ok(()) };
-        let session = output.config.session.load().await?;
-        tracing::debug!(region = session.region, "sending to CloudWatch Logs");
-        // A second start finds the pusher of the first.
-        let _ = output.started.set(Pusher::new(&session, output.pusher.clone()));
-        Ok(())
-    }
+/// Batches become events, one after another: cumulative values are compared with those of the batch before.
+struct Translation {
+    translator: Mutex<Translator>,
+    telemetry: Telemetry,
+}
 
-    async fn send(&self, batch: Batch) -> Result<(), SendError> {
-        match &self.output {
-            Output::Stdout => self.print(&batch).await,
-            Output::CloudWatch(output) => self.push(output, batch).await,
-        }
-        .map_err(SendError::from)
+impl Translation {
+    fn run(&self, batch: &Batch, now_ms: i64, sink: &mut impl EventSink) {
+        let mut translator = self.translator.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = translator.translate(batch, now_ms, sink);
+        self.telemetry.translated(&dropped, &translator);
     }
 }
 
-impl EmfSender {
-    /// Writes every event as a line.
-    async fn print(&self, batch: &Batch) -> Result<(), ConsumeError> {
-        let mut lines = String::new();
-        let mut events = 0;
-        self.run(batch, now_ms(), |event| {
-            lines.push_str(event.message);
-            lines.push('\n');
-            events += 1;
-        });
-        if lines.is_empty() {
-            return Ok(());
-        }
-        // A reader may take its time.
-        let written = tokio::task::spawn_blocking(move || {
-            let mut stdout = std::io::stdout().lock();
-            stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush())
-        });
-        match written.await {
-            Ok(Ok(())) => {
-                self.telemetry.accepted(events, Default::default());
-                Ok(())
-            }
-            Ok(Err(error)) => {
-                self.telemetry.failed(events);
-                Err(ConsumeError::permanent(format!("writing events to standard output failed: {error}")))
-            }
-            Err(error) => {
-                self.telemetry.failed(events);
-                Err(ConsumeError::permanent(format!("writing events to standard output failed: {error}")))
-            }
-        }
+/// Events go to CloudWatch Logs.
+struct CloudWatch {
+    translation: Translation,
+    pusher: Arc<Pusher>,
+}
+
+#[async_trait]
+impl Component for CloudWatch {
+    async fn start(&self, host: &Host) -> Result<(), BoxError> {
+        self.pusher.start(host).await
     }
 
-    /// Sends the events of a batch, or what is left of them from an attempt before.
-    async fn push(&self, output: &CloudWatch, batch: Batch) -> Result<(), ConsumeError> {
-        let Some(pusher) = output.started.get() else {
-            return Err(ConsumeError::retryable("the exporter is not started"));
+    async fn shutdown(&self, deadline: Instant) -> Result<(), BoxError> {
+        self.pusher.shutdown(deadline).await
+    }
+}
+
+#[async_trait]
+impl Consumer for CloudWatch {
+    async fn consume(&self, batch: Batch) -> Result<(), ConsumeError> {
+        let make = |batch: &Batch, events: &mut Events| {
+            self.translation.run(batch, events.now_ms(), &mut Escaped(events));
         };
-        let batches = output.kept.take(&batch).unwrap_or_else(|| self.translate(&batch));
-        if batches.is_empty() {
-            return Ok(());
+        self.pusher.push(batch, make).await
+    }
+}
+
+/// Events written as they stand in a request.
+struct Escaped<'e>(&'e mut Events);
+
+impl EventSink for Escaped<'_> {
+    const ESCAPED: bool = true;
+
+    fn max_event_bytes(&self) -> Option<usize> {
+        Some(self.0.max_event_bytes())
+    }
+
+    fn begin(&mut self, group: &str, stream: &str, timestamp_ms: i64, items: u32) -> Option<&mut String> {
+        self.0.begin(group, stream, timestamp_ms, items)
+    }
+
+    fn end(&mut self, plain_len: usize) -> bool {
+        self.0.end(plain_len)
+    }
+}
+
+/// Events are lines of text.
+struct LineSender {
+    translation: Translation,
+    output: Output,
+}
+
+#[async_trait]
+impl Sender for LineSender {
+    async fn start(&self, _host: &Host) -> Result<(), BoxError> {
+        self.output.open()
+    }
+
+    async fn send(&self, batch: Batch) -> Result<(), SendError> {
+        let mut lines = Lines::default();
+        self.translation.run(&batch, now_ms(), &mut lines);
+        let events = lines.events;
+        let written = self.output.write(lines.text).await;
+        match &written {
+            Ok(()) => self.translation.telemetry.written(events),
+            Err(_) => self.translation.telemetry.failed(events),
         }
-        let push = Push::new(output.kept.clone(), batch, batches);
-        let failures: Vec<ConsumeError> = futures_util::stream::iter(push.batches())
-            .map(|(at, events)| self.send_events(pusher, &push, at, events))
-            .buffer_unordered(output.config.session.concurrency())
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
-        ConsumeError::join(failures).map_or(Ok(()), Err)
-    }
-
-    async fn send_events(
-        &self,
-        pusher: &Pusher,
-        push: &Push,
-        at: usize,
-        events: EventBatch,
-    ) -> Option<ConsumeError> {
-        let error = match pusher.send(&events).await {
-            Ok(rejected) => {
-                self.telemetry.accepted(events.len() as u64, rejected);
-                push.settle(at);
-                return None;
-            }
-            Err(error) => error,
-        };
-        let reason = format!(
-            "PutLogEvents to log group {:?}, log stream {:?}: {error}",
-            events.group(),
-            events.stream()
-        );
-        Some(match error {
-            LogsError::Throttled(_) => {
-                ConsumeError::Retryable { reason, code: Some(Code::ResourceExhausted), after: None }
-            }
-            LogsError::Unavailable(_) => ConsumeError::retryable(reason),
-            LogsError::NotFound(_) | LogsError::AlreadyExists(_) | LogsError::Permanent(_) => {
-                self.telemetry.failed(events.len() as u64);
-                push.settle(at);
-                ConsumeError::permanent(reason)
-            }
-        })
-    }
-
-    fn translate(&self, batch: &Batch) -> Vec<EventBatch> {
-        let now = now_ms();
-        let mut events = Events::default();
-        self.run(batch, now, |event| {
-            events.push(event.group, event.stream, event.timestamp_ms, event.message, now);
-        });
-        let refused = events.refused();
-        self.telemetry.refused(&refused);
-        let aws::logs::Refused { too_old, too_new, truncated, .. } = refused;
-        if too_old + too_new + truncated > 0 {
-            tracing::warn!(too_old, too_new, truncated, "events outside the limits of CloudWatch Logs");
-        }
-        events.into_batches()
-    }
-
-    fn run(&self, batch: &Batch, now: i64, sink: impl FnMut(Event<'_>)) {
-        let mut translator = self.translator.lock().unwrap_or_else(PoisonError::into_inner);
-        let dropped = translator.translate(batch, now, sink);
-        self.telemetry.translated(&dropped, translator.series());
+        written.map_err(SendError::from)
     }
 }
 

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use crate::labels::{LabelSet, Labels, write_text};
+use crate::labels::{LabelSet, Labels, hash_text};
 use crate::metric::MetricId;
 use crate::text::{Span, Text};
 use crate::value::Value;
@@ -100,7 +100,7 @@ impl Groups {
             [target.namespace, target.group, target.stream].iter().for_each(|text| write(text.get(arena)));
         };
         let mut hasher = self.hasher.build_hasher();
-        texts(arena, &target, &mut |text| write_text(&mut hasher, text));
+        texts(arena, &target, &mut |text| hash_text(&mut hasher, text));
         let hash = hasher.finish();
         let targets = &self.targets;
         let found = self.target_index.find(hash, |(known_hash, place)| {

@@ -6,7 +6,7 @@ use foldhash::quality::RandomState;
 use pdata::{AnyValueView, KeyValueView};
 
 use crate::json;
-use crate::text::{Span, Text, recycle};
+use crate::text::{Span, Text, recycle, same};
 
 /// The label of the instrumentation scope's name.
 pub(crate) const SCOPE_LABEL: &str = "OTelLib";
@@ -125,8 +125,8 @@ impl<'a> Labels<'a> {
     pub(crate) fn hash(&self, span: Span, state: &RandomState) -> u64 {
         let mut hasher = state.build_hasher();
         for label in span.of(&self.list) {
-            write_text(&mut hasher, label.name);
-            write_text(&mut hasher, label.text.get(&self.arena));
+            hash_text(&mut hasher, label.name);
+            hash_text(&mut hasher, label.text.get(&self.arena));
         }
         hasher.finish()
     }
@@ -142,10 +142,9 @@ impl<'a> Labels<'a> {
         let (left, right) = (self.of(a), self.of(b));
         a == b
             || left.len() == right.len()
-                && left
-                    .iter()
-                    .zip(right)
-                    .all(|(a, b)| a.name == b.name && a.text.get(&self.arena) == b.text.get(&self.arena))
+                && left.iter().zip(right).all(|(a, b)| {
+                    same(a.name, b.name) && same(a.text.get(&self.arena), b.text.get(&self.arena))
+                })
     }
 
     /// The text of a label of a set.
@@ -202,7 +201,7 @@ pub(crate) fn write_value(out: &mut String, value: AnyValueView<'_>) {
 
 /// Hashes a text so that neighbours cannot run into each other.
 #[inline]
-pub(crate) fn write_text(hasher: &mut impl Hasher, text: &str) {
+pub(crate) fn hash_text(hasher: &mut impl Hasher, text: &str) {
     hasher.write(text.as_bytes());
     hasher.write_usize(text.len());
 }

@@ -6,8 +6,9 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use crate::declaration::Bits;
-use crate::labels::write_text;
+use crate::labels::hash_text;
 use crate::rules::Rules;
+use crate::text::same;
 
 /// More metrics than this and the table starts anew, so that names without end cannot fill the memory.
 const MAX_METRICS: usize = 65_536;
@@ -35,6 +36,8 @@ pub(crate) struct Metric {
     /// The declarations that select it.
     pub(crate) selecting: Bits,
     suffix: Suffix,
+    /// How much of the name the batch gave, in bytes.
+    otlp_name_len: usize,
     /// The unit that the batch gave.
     otlp_unit: String,
     hash: u64,
@@ -64,9 +67,8 @@ impl Metric {
     #[inline]
     fn is(&self, name: &str, suffix: Suffix, otlp_unit: &str) -> bool {
         self.suffix == suffix
-            && self.name.as_bytes().get(..name.len()) == Some(name.as_bytes())
-            && self.name.len() == name.len() + suffix.as_str().len()
-            && self.otlp_unit == otlp_unit
+            && self.name.get(..self.otlp_name_len).is_some_and(|known| same(known, name))
+            && same(&self.otlp_unit, otlp_unit)
     }
 }
 
@@ -111,8 +113,8 @@ impl Metrics {
 
     fn look_up(&mut self, rules: &Rules, name: &str, suffix: Suffix, otlp_unit: &str) -> MetricId {
         let mut hasher = self.hasher.build_hasher();
-        write_text(&mut hasher, name);
-        write_text(&mut hasher, otlp_unit);
+        hash_text(&mut hasher, name);
+        hash_text(&mut hasher, otlp_unit);
         hasher.write_u8(suffix as u8);
         let hash = hasher.finish();
         let list = &mut self.list;
@@ -131,6 +133,7 @@ impl Metrics {
             unit: rules.unit(name, otlp_unit).to_owned(),
             name: full_name,
             suffix,
+            otlp_name_len: name.len(),
             otlp_unit: otlp_unit.to_owned(),
             hash,
             next: 0,

@@ -6,7 +6,7 @@ use foldhash::quality::RandomState;
 use pdata::KeyValueView;
 
 use crate::group::{Groups, Target};
-use crate::labels::{LabelSet, Labels, write_text, write_value};
+use crate::labels::{LabelSet, Labels, hash_text, write_value};
 use crate::names::write_service_namespace;
 use crate::rules::Rules;
 use crate::text::{Span, Text};
@@ -111,14 +111,14 @@ impl Identity {
         let mut text = String::new();
         let mut hash = |state: &RandomState| {
             let mut hasher = state.build_hasher();
-            names.clone().for_each(|name| write_text(&mut hasher, name));
+            names.clone().for_each(|name| hash_text(&mut hasher, name));
             let mut sum = 0_u64;
             for pair in attributes {
                 text.clear();
                 write_value(&mut text, pair.value);
                 let mut one = state.build_hasher();
-                write_text(&mut one, pair.key);
-                write_text(&mut one, &text);
+                hash_text(&mut one, pair.key);
+                hash_text(&mut one, &text);
                 sum = sum.wrapping_add(one.finish());
             }
             hasher.write_u64(sum);

@@ -86,6 +86,9 @@ impl Rules {
                     .insert(descriptor.metric_name.clone(), (descriptor.unit.clone(), descriptor.overwrite));
             }
         }
+        if config.add_entity || !config.metric_as_distribution.is_empty() {
+            warnings.push("`add_entity` and `metric_as_distribution` have no effect".to_owned());
+        }
         let conversion = &config.resource_to_telemetry_conversion;
         let mut json_fields = config.parse_json_encoded_attr_values.clone();
         json_fields.sort();

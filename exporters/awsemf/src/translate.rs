@@ -5,28 +5,35 @@ use pdata::metrics;
 use pdata::{Batch, KeyValueView};
 
 use crate::config::EmfConfig;
-use crate::declaration::{Bits, DeclarationError};
+use crate::declaration::DeclarationError;
 use crate::delta::Deltas;
+use crate::emit::{Emission, Emitter};
 use crate::group::Groups;
 use crate::labels::Labels;
-use crate::metric::{MetricId, Metrics};
+use crate::metric::Metrics;
 use crate::rules::Rules;
-use crate::template::{Shape, Templates};
+use crate::series::SeriesLimit;
+use crate::template::Templates;
 use crate::text::recycle;
-use crate::value::{Value, Values};
+use crate::value::Values;
 use crate::walk::Walk;
 
-/// An event: what one line in a log stream becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event<'a> {
-    /// The log group.
-    pub group: &'a str,
-    /// The log stream.
-    pub stream: &'a str,
-    /// Unix time in milliseconds.
-    pub timestamp_ms: i64,
-    /// The event's JSON.
-    pub message: &'a str,
+/// Where a translation writes its events. Texts go straight to where they stay.
+pub trait EventSink {
+    /// Whether texts are wanted as they stand inside a JSON string (escaped once more).
+    const ESCAPED: bool;
+
+    /// The largest event in bytes of its plain text; `None` for any.
+    fn max_event_bytes(&self) -> Option<usize>;
+
+    /// Begins an event of a log group and stream; `None` if it is not wanted (too old, too new: the sink has counted
+    /// it). The text is appended to the returned string. `timestamp_ms` is Unix time in milliseconds, `items` how many
+    /// data points the event stands for: a point that several events share counts in one of them.
+    fn begin(&mut self, group: &str, stream: &str, timestamp_ms: i64, items: u32) -> Option<&mut String>;
+
+    /// Ends the event; `plain_len` is the length of its plain (unescaped) text in bytes. `false`: it was too large, and
+    /// its text was taken back.
+    fn end(&mut self, plain_len: usize) -> bool;
 }
 
 /// What a translation left out, and why.
@@ -44,6 +51,10 @@ pub struct Dropped {
     pub unknown_type: u64,
     /// Events without an extracted metric, where those are not wanted.
     pub no_metrics: u64,
+    /// Values that make an event too large even alone.
+    pub too_large: u64,
+    /// Values that were written but not extracted as metrics, because the namespace would have too many series.
+    pub series_over_limit: u64,
     /// Dimension sets with more names than CloudWatch takes.
     pub oversized_dimension_sets: u64,
 }
@@ -60,51 +71,48 @@ pub struct Translator {
     labels: Labels<'static>,
     attributes: Vec<KeyValueView<'static>>,
     emission: Emission,
+    series: SeriesLimit,
     series_hashers: (RandomState, RandomState),
 }
 
-/// What is used again for every event.
-#[derive(Debug, Default)]
-struct Emission {
-    metrics: Vec<MetricId>,
-    values: Vec<Value>,
-    accepted: Bits,
-    joined: String,
-    message: String,
-}
-
 impl Translator {
-    /// A translator for a configuration. What it ignores of it is logged.
+    /// A translator for a configuration, and for sinks that want escaped text or plain text. What it ignores of the
+    /// configuration is logged.
     ///
     /// # Errors
     /// The first metric declaration that cannot be used.
-    pub fn new(config: &EmfConfig) -> Result<Self, DeclarationError> {
+    pub fn new(config: &EmfConfig, escaped: bool) -> Result<Self, DeclarationError> {
         let default_stream = format!("otel-stream-{}", uuid::Uuid::new_v4());
         let (rules, warnings) = Rules::compile(config, default_stream)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self {
             rules,
             metrics: Metrics::default(),
-            templates: Templates::default(),
+            templates: Templates::new(escaped),
             deltas: Deltas::default(),
             groups: Groups::default(),
             values: Values::default(),
             labels: Labels::default(),
             attributes: Vec::new(),
             emission: Emission::default(),
+            series: SeriesLimit::new(config.metric_series_limit),
             series_hashers: Default::default(),
         })
     }
 
     /// Translates a batch of metrics. `sink` gets the events in order of first appearance. `now_ms`, Unix time in
     /// milliseconds, stands for the time of points without one.
-    pub fn translate(&mut self, batch: &Batch, now_ms: i64, mut sink: impl FnMut(Event<'_>)) -> Dropped {
+    pub fn translate<S: EventSink>(&mut self, batch: &Batch, now_ms: i64, sink: &mut S) -> Dropped {
+        if self.templates.are_escaped() != S::ESCAPED {
+            self.templates = Templates::new(S::ESCAPED);
+        }
         if self.metrics.is_full() || self.templates.is_full() {
             // Templates refer to metrics by id.
             self.metrics.clear();
             self.templates.clear();
         }
         self.deltas.sweep(now_ms);
+        self.series.sweep(now_ms);
         self.groups.clear();
         self.values.clear();
         let mut walk = Walk {
@@ -120,6 +128,7 @@ impl Translator {
             now: now_ms,
             latest_metric: 0,
             parts: Vec::new(),
+            written: String::new(),
             identity: None,
             labels_identity: None,
         };
@@ -127,7 +136,18 @@ impl Translator {
             walk.resource(&resource);
         }
         let (labels, attributes, mut dropped) = (walk.labels, walk.attributes, walk.dropped);
-        self.emit(&labels, &mut dropped, &mut sink);
+        Emitter {
+            rules: &self.rules,
+            metrics: &self.metrics,
+            templates: &mut self.templates,
+            groups: &self.groups,
+            values: &self.values,
+            labels: &labels,
+            series: &mut self.series,
+            dropped: &mut dropped,
+            now: now_ms,
+        }
+        .all(&mut self.emission, sink);
         self.labels = labels.recycled();
         self.attributes = recycle(attributes);
         dropped
@@ -137,39 +157,9 @@ impl Translator {
     pub fn series(&self) -> usize {
         self.deltas.len()
     }
-
-    fn emit(&mut self, labels: &Labels<'_>, dropped: &mut Dropped, sink: &mut impl FnMut(Event<'_>)) {
-        let Emission { metrics, values, accepted, joined, message } = &mut self.emission;
-        for group in self.groups.list() {
-            let Some(target) = self.groups.target(group.key.target) else { continue };
-            self.groups.values(group, metrics, values);
-            self.rules.declarations.accepting(accepted, joined, |name| {
-                labels.get(group.labels, name).map(|text| text.get(&labels.arena))
-            });
-            let shape = Shape {
-                labels: labels.of(group.labels),
-                arena: &labels.arena,
-                metrics,
-                namespace: target.namespace.get(&labels.arena),
-                kind: group.key.kind,
-                prometheus: group.prometheus,
-                accepted,
-            };
-            let Some(template) = self.templates.find(&self.rules, &self.metrics, &shape) else { continue };
-            dropped.duplicate += template.duplicates as u64;
-            dropped.oversized_dimension_sets += template.oversized_sets as u64;
-            if self.rules.enhanced && !template.extracts && !self.rules.no_extraction {
-                dropped.no_metrics += 1;
-                continue;
-            }
-            message.clear();
-            template.render(message, &shape, group.key.timestamp, &self.values, values);
-            sink(Event {
-                group: target.group.get(&labels.arena),
-                stream: target.stream.get(&labels.arena),
-                timestamp_ms: group.key.timestamp,
-                message,
-            });
-        }
+    /// The series that CloudWatch makes of the events: by namespace, metrics over values of dimension sets. Counted if
+    /// `metric_series_limit` is not 0.
+    pub fn metric_series(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.series.counts()
     }
 }

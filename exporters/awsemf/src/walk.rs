@@ -12,7 +12,7 @@ use pdata::{KeyValueView, KeyValues};
 use crate::delta::{Deltas, SeriesKey};
 use crate::group::{GroupKey, Groups, Kind, Target};
 use crate::json::write_float_g;
-use crate::labels::{LabelSet, Labels, write_text};
+use crate::labels::{LabelSet, Labels, hash_text};
 use crate::metric::{MetricId, Metrics, Suffix};
 use crate::names::UNDEFINED;
 use crate::resource::{Identity, ResourceContext};
@@ -35,6 +35,8 @@ pub(crate) struct Walk<'t, 'a> {
     pub(crate) now: i64,
     pub(crate) latest_metric: MetricId,
     pub(crate) parts: Vec<Value>,
+    /// A name of a group or stream while it is tried.
+    pub(crate) written: String,
     /// Of the resource, once a series of it was seen.
     pub(crate) identity: Option<Identity>,
     /// Of the label set that was used last.
@@ -251,12 +253,12 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn label_set(&mut self, course: &Course<'_, 'a>, attributes: KeyValues<'a>) -> LabelSet {
-        let mut probe = attributes;
-        if probe.next().is_none() {
-            return course.base;
-        }
+        if attributes.is_empty() { course.base } else { self.collect(course, attributes) }
+    }
+
+    fn collect(&mut self, course: &Course<'_, 'a>, attributes: KeyValues<'a>) -> LabelSet {
         self.labels.collect(attributes, course.context.converted, course.scope, self.rules.kubernetes)
     }
 
@@ -283,7 +285,7 @@ impl<'a> Walk<'_, 'a> {
         self.labels_identity = Some((set.span, labels));
         let hash = |state: &RandomState, identity: u64, labels: u64| {
             let mut hasher = state.build_hasher();
-            write_text(&mut hasher, course.name);
+            hash_text(&mut hasher, course.name);
             hasher.write_u8(course.kind as u8);
             hasher.write_u64(identity);
             hasher.write_u64(labels);
@@ -318,18 +320,28 @@ impl<'a> Walk<'_, 'a> {
     fn complete(&mut self, course: &mut Course<'_, 'a>, set: LabelSet) {
         let Some(mut target) = self.groups.target(course.target) else { return };
         let start = self.labels.arena.len();
+        let mut written = std::mem::take(&mut self.written);
+        let mut changed = false;
         for (pattern, name) in
             [(&self.rules.group, &mut target.group), (&self.rules.stream, &mut target.stream)]
         {
-            if !pattern.is_empty() && name.get(&self.labels.arena).contains(UNDEFINED) {
-                let mut written = String::new();
-                pattern.write(&mut written, |out, key| {
-                    let text = self.labels.get(set.span, key);
-                    text.iter().for_each(|text| out.push_str(text.get(&self.labels.arena)));
-                    text.is_some()
-                });
-                *name = Text::make(&mut self.labels.arena, |arena| arena.push_str(&written));
+            if pattern.is_empty() || !name.get(&self.labels.arena).contains(UNDEFINED) {
+                continue;
             }
+            written.clear();
+            pattern.write(&mut written, |out, key| {
+                let text = self.labels.get(set.span, key);
+                text.iter().for_each(|text| out.push_str(text.get(&self.labels.arena)));
+                text.is_some()
+            });
+            if written != name.get(&self.labels.arena) {
+                *name = Text::make(&mut self.labels.arena, |arena| arena.push_str(&written));
+                changed = true;
+            }
+        }
+        self.written = written;
+        if !changed {
+            return;
         }
         course.target = self.groups.intern(&mut self.labels.arena, start, target);
     }

@@ -21,6 +21,12 @@ struct Setup {
     _credentials: tempfile::NamedTempFile,
 }
 
+fn credentials() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "[default]\naws_access_key_id = a\naws_secret_access_key = b\n").unwrap();
+    file
+}
+
 impl Setup {
     async fn new(keys: &str) -> Self {
         Self::with("log_group_name: g\nlog_stream_name: s\n", keys).await
@@ -28,9 +34,7 @@ impl Setup {
 
     async fn with(names: &str, keys: &str) -> Self {
         let service = CloudWatchLogs::start().await.unwrap();
-        let credentials = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&credentials, "[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
-            .unwrap();
+        let credentials = credentials();
         let text = format!(
             "region: r\nendpoint: {}\nmax_retries: 1\nshared_credentials_file: [{}]\n{names}{keys}",
             service.endpoint(),
@@ -110,7 +114,7 @@ async fn groups_and_streams_are_made_on_demand() {
         let signature = headers.get("authorization").unwrap().to_str().unwrap();
         assert!(signature.contains("x-amzn-logs-format"), "{signature}");
         let agent = headers.get("user-agent").unwrap().to_str().unwrap();
-        assert!(agent.ends_with(" otelcol-insights/0.0.0 (awsemf)"), "{agent}");
+        assert_eq!(agent, "otelcol-insights/0.0.0 (awsemf)");
     }
     assert_eq!(setup.count("awsemf_sent_events{exporter=awsemf}"), 2.0);
 }
@@ -150,20 +154,44 @@ async fn a_repeated_push_keeps_the_change_of_cumulative_values() {
 }
 
 #[tokio::test]
-async fn a_push_that_the_caller_repeats_goes_on_where_it_failed() {
-    // The first wait would already be too late.
-    let retry = "retry_on_failure: {initial_interval: 1ms, max_interval: 1ms, max_elapsed_time: 1ms, \
-                 randomization_factor: 0}\n";
-    let setup = Setup::with(NODES, retry).await;
-    setup.send(gauges(&["a", "b"], now())).await.unwrap();
+async fn a_push_that_the_caller_repeats_joins_the_one_that_waits() {
+    let keys = "timeout: 1ms\nretry_on_failure: {initial_interval: 200ms, randomization_factor: 0}\n";
+    let setup = Setup::with(NODES, keys).await;
     let batch = gauges(&["a", "b"], now());
-    setup.service.fail([THROTTLED]);
+    setup.service.fail([THROTTLED, THROTTLED]);
     let refused = setup.send(batch.clone()).await.unwrap_err();
     assert!(!refused.is_permanent(), "{refused}");
-    setup.send(batch).await.unwrap();
+    while setup.send(batch.clone()).await.is_err() {}
     let mut streams = setup.streams();
     streams.sort();
-    assert_eq!(streams, ["a", "a", "b", "b"]);
+    assert_eq!(streams, ["a", "b"]);
+    assert_eq!(setup.count("awsemf_received_events{exporter=awsemf}"), 2.0);
+    assert_eq!(setup.count("awsemf_sent_events{exporter=awsemf}"), 2.0);
+}
+
+#[tokio::test]
+async fn a_push_whose_retries_are_used_up_is_dropped_and_counted() {
+    let retry = "retry_on_failure: {initial_interval: 1ms, max_interval: 1ms, max_elapsed_time: 1ms, \
+                 randomization_factor: 0}\n";
+    let setup = Setup::new(retry).await;
+    setup.service.fail(std::iter::repeat_n(THROTTLED, 9));
+    let refused = setup.send(gauges(&["n"], now())).await.unwrap_err();
+    assert!(refused.is_permanent(), "{refused}");
+    assert_eq!(setup.count("awsemf_dropped_events{exporter=awsemf,reason=not_retried}"), 1.0);
+}
+
+#[tokio::test]
+async fn a_queue_answers_at_once_and_fills_requests() {
+    let setup = Setup::new("sending_queue: {batch: {flush_timeout: 50ms}}\n").await;
+    for _ in 0..20 {
+        setup.send(gauges(&["n"], now())).await.unwrap();
+    }
+    setup.exporter.shutdown(tokio::time::Instant::now() + Duration::from_secs(5)).await.unwrap();
+    let recorded = setup.service.recorded();
+    assert_eq!(recorded.events.len(), 20);
+    let puts = recorded.operations.iter().filter(|operation| *operation == "PutLogEvents").count();
+    assert!(puts < 10, "{puts} requests for 20 small pushes");
+    assert_eq!(setup.count("awsemf_sent_events{exporter=awsemf}"), 20.0);
 }
 
 #[tokio::test]
@@ -214,6 +242,11 @@ async fn rejected_events_are_counted() {
 #[tokio::test]
 async fn contract() {
     let service = CloudWatchLogs::start().await.unwrap();
-    let keys = format!("region: r\nendpoint: {}\nsending_queue: {{}}\n", service.endpoint());
+    let credentials = credentials();
+    let keys = format!(
+        "region: r\nendpoint: {}\nshared_credentials_file: [{}]\nsending_queue: {{}}\n",
+        service.endpoint(),
+        credentials.path().display()
+    );
     testkit::contract::ExporterContract::new(factory(), keys).check().await;
 }

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure is a failed test")]
 
+mod sink;
+
 use awsemfexporter::{Config, Dropped, Translator};
 use pdata::{Batch, Signal};
 use serde_json::{Value, json};
+use sink::Recorder;
 
 const NOW: i64 = 1_700_000_000_999;
 const NO_ROLLUP: &str = "dimension_rollup_option: NoDimensionRollup\n";
@@ -17,7 +20,7 @@ struct Run {
 impl Run {
     fn new(keys: &str) -> Self {
         let config: Config = confmap::from_yaml(keys).unwrap();
-        Self { translator: Translator::new(&config.emf).unwrap(), dropped: Dropped::default() }
+        Self { translator: Translator::new(&config.emf, false).unwrap(), dropped: Dropped::default() }
     }
 
     /// The messages of a request of resources.
@@ -29,11 +32,10 @@ impl Run {
     fn events(&mut self, resources: Value) -> Vec<(String, String)> {
         let request = json!({ "resourceMetrics": resources }).to_string();
         let batch = Batch::from_json(Signal::Metrics, request.as_bytes()).unwrap();
-        let mut events = Vec::new();
-        self.dropped = self.translator.translate(&batch, NOW, |event| {
-            events.push((format!("{} {}", event.group, event.stream), event.message.to_owned()));
-        });
-        events
+        let mut sink = Recorder::<false>::default();
+        self.dropped = self.translator.translate(&batch, NOW, &mut sink);
+        let events = sink.events.into_iter();
+        events.map(|event| (format!("{} {}", event.group, event.stream), event.message)).collect()
     }
 }
 
@@ -54,11 +56,6 @@ fn point(labels: &[(&str, &str)], mut fields: Value) -> Value {
 
 fn gauge(name: &str, points: Value) -> Value {
     json!({"name": name, "gauge": {"dataPoints": points}})
-}
-
-fn cumulative(value: f64) -> Value {
-    let points = json!([point(&[], json!({"asDouble": value}))]);
-    json!([{"name": "m", "sum": {"aggregationTemporality": 2, "dataPoints": points}}])
 }
 
 fn field(message: &str, name: &str) -> Value {
@@ -140,50 +137,6 @@ fn points_of_equal_labels_share_an_event_wherever_they_come_from() {
         );
         assert_eq!(run.dropped, Dropped { duplicate: 3, ..Dropped::default() });
     }
-}
-
-#[test]
-fn a_point_without_a_time_takes_that_of_the_export() {
-    let points = json!([point(&[], json!({"asInt": "1"})), {"asInt": "2"}]);
-    let messages = Run::new("").send(json!([resource(&[], json!([gauge("m", points)]))]));
-    let times: Vec<_> = messages.iter().map(|message| field(message, "_aws")["Timestamp"].clone()).collect();
-    assert_eq!(times, [json!(1_700_000_000_123_i64), json!(NOW)]);
-}
-
-#[test]
-fn a_delta_that_is_not_finite_drops_its_point_only() {
-    let mut run = Run::new("");
-    assert_eq!(run.send(json!([resource(&[], cumulative(-1.7e308))])).len(), 0);
-    assert_eq!(run.send(json!([resource(&[], cumulative(1.7e308))])).len(), 0);
-    assert_eq!(run.dropped, Dropped { not_finite: 1, ..Dropped::default() });
-    assert_eq!(field(&run.send(json!([resource(&[], cumulative(1.7e308))]))[0], "m"), 0);
-}
-
-#[test]
-fn resources_do_not_share_baselines() {
-    let mut run = Run::new("version: plain\n");
-    let both = |a: f64, b: f64| {
-        json!([resource(&[("host", "a")], cumulative(a)), resource(&[("host", "b")], cumulative(b))])
-    };
-    assert_eq!(run.send(both(10.0, 1000.0)).len(), 0);
-    // Without conversion the labels are equal, so the values meet in one event, where the first one stays.
-    assert_eq!(run.send(both(11.0, 1002.0)), [r#"{"m":1}"#]);
-    assert_eq!(run.translator.series(), 2);
-}
-
-#[test]
-fn a_prometheus_summary_that_restarts_counts_anew() {
-    let mut run = Run::new("version: plain\n");
-    let mut send = |count: &str, sum: f64| {
-        let points = json!([point(&[], json!({"count": count, "sum": sum}))]);
-        let metrics = json!([{"name": "m", "summary": {"dataPoints": points}}]);
-        run.send(json!([resource(&[("receiver", "prometheus")], metrics)]))
-    };
-    assert_eq!(send("9", 90.0).len(), 0);
-    assert_eq!(
-        send("2", 20.0),
-        [r#"{"m":{"Max":0,"Min":0,"Count":2,"Sum":20},"prom_metric_type":"summary"}"#]
-    );
 }
 
 #[test]

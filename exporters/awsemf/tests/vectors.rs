@@ -1,33 +1,47 @@
 //! The recorded cases, translated in-process. The conformance tests replay the same through the binary.
 
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+mod sink;
+
 use awsemfexporter::{Config, Translator};
 use component::Config as _;
 use confmap::Problems;
 use pdata::{Batch, Signal};
+use sink::{Recorded, Recorder};
 use testkit::emf::{Case, Event, Expected, directory, own_expectations};
 
 const NOW: i64 = 1_800_000_000_000;
 
+/// The events of a case; written in plain text and escaped they are the same.
 fn translate(case: &Case) -> Result<Vec<Event>, String> {
+    let events = record::<true>(case)?;
+    let texts = |events: &[Recorded]| -> Vec<(u32, String)> {
+        events.iter().map(|event| (event.items, event.message.clone())).collect()
+    };
+    assert_eq!(texts(&events), texts(&record::<false>(case)?), "{}", case.name);
+    let event = |recorded: Recorded| Event {
+        group: Some(recorded.group),
+        stream: Some(recorded.stream),
+        timestamp: Some(recorded.timestamp_ms),
+        message: recorded.message,
+    };
+    Ok(events.into_iter().map(event).collect())
+}
+
+fn record<const ESCAPED: bool>(case: &Case) -> Result<Vec<Recorded>, String> {
     let text = case.exporter_config("http://127.0.0.1:1");
     let config: Config = confmap::from_yaml(&text).map_err(|problems| problems.to_string())?;
     let mut problems = Problems::default();
     config.validate(&mut problems);
     problems.into_result().map_err(|problems| problems.to_string())?;
-    let mut translator = Translator::new(&config.emf).map_err(|error| error.to_string())?;
-    let mut events = Vec::new();
+    let mut translator = Translator::new(&config.emf, ESCAPED).map_err(|error| error.to_string())?;
+    let mut sink = Recorder::<ESCAPED>::default();
     for input in case.moved_inputs(NOW) {
         let batch = Batch::from_json(Signal::Metrics, &input).map_err(|error| error.to_string())?;
-        translator.translate(&batch, NOW, |event| {
-            events.push(Event {
-                group: Some(event.group.to_owned()),
-                stream: Some(event.stream.to_owned()),
-                timestamp: Some(event.timestamp_ms),
-                message: event.message.to_owned(),
-            });
-        });
+        translator.translate(&batch, NOW, &mut sink);
     }
-    Ok(events)
+    Ok(sink.events)
 }
 
 #[test]

@@ -1,15 +1,87 @@
 //! Fields whose text is JSON: the text is decoded and written again in the event's own notation.
 
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use serde_json::Value;
 
-use super::{write_float, write_string};
+use super::{push_escaped, write_float, write_string};
 
 /// How deep text may nest and still be copied as it is.
 const MAX_DEPTH: usize = 64;
+/// Longer texts are not remembered, in bytes.
+const MAX_TEXT: usize = 16 << 10;
+/// With more bytes of remembered texts the memory starts anew.
+const MAX_BYTES: usize = 2 << 20;
+
+/// Remembers texts and what became of them: an entity has the same text time after time.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    known: HashTable<Known>,
+    hasher: RandomState,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    hash: u64,
+    /// Where the written text begins in `text`, behind the one it was made of.
+    split: usize,
+    text: Box<str>,
+    /// How many bytes are there for being escaped.
+    added: usize,
+    escaped: bool,
+}
+
+impl Decoded {
+    /// Appends the JSON that `text` holds, else `text` as a JSON string; escaped once more if so wanted. Returns how many
+    /// bytes of it are not in the plain text.
+    pub(crate) fn write<const ESCAPED: bool>(&mut self, out: &mut String, text: &str) -> usize {
+        if text.len() > MAX_TEXT {
+            return write_field::<ESCAPED>(out, text);
+        }
+        let hash = self.hasher.hash_one(text.as_bytes());
+        let known = self.known.find(hash, |known| {
+            known.hash == hash && known.escaped == ESCAPED && known.text.get(..known.split) == Some(text)
+        });
+        if let Some(known) = known {
+            out.push_str(known.text.get(known.split..).unwrap_or_default());
+            return known.added;
+        }
+        let start = out.len();
+        let added = write_field::<ESCAPED>(out, text);
+        if self.bytes > MAX_BYTES {
+            self.known.clear();
+            self.bytes = 0;
+        }
+        let split = text.len();
+        let text = [text, out.get(start..).unwrap_or_default()].concat().into_boxed_str();
+        self.bytes += text.len() + size_of::<Known>();
+        let known = Known { hash, split, text, added, escaped: ESCAPED };
+        self.known.insert_unique(hash, known, |known| known.hash);
+        added
+    }
+}
+
+fn write_field<const ESCAPED: bool>(out: &mut String, text: &str) -> usize {
+    let write = |out: &mut String| {
+        if !write_decoded(out, text) {
+            write_string(out, text);
+        }
+    };
+    if !ESCAPED {
+        write(out);
+        return 0;
+    }
+    let mut plain = String::new();
+    write(&mut plain);
+    push_escaped(out, &plain)
+}
 
 /// Appends the JSON that `text` holds: keys sorted, numbers as 64-bit floats. `false`, with nothing appended, when the
 /// text is not JSON.
-pub(crate) fn write_decoded(out: &mut String, text: &str) -> bool {
+pub(super) fn write_decoded(out: &mut String, text: &str) -> bool {
     // What a JSON encoder with sorted keys wrote, as almost always, would come out as it went in.
     let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
     if scanner.value(0).is_some() && scanner.at == text.len() {

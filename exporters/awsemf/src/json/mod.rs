@@ -5,7 +5,7 @@
 mod decoded;
 mod number;
 
-pub(crate) use decoded::write_decoded;
+pub(crate) use decoded::Decoded;
 pub(crate) use number::{write_float, write_float_g, write_float_text, write_int, write_uint};
 
 use pdata::{AnyValueView, KeyValueView};
@@ -51,6 +51,48 @@ pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     write_escaped::<true>(out, text);
     out.push('"');
+}
+
+/// Appends what stands between the quotes of a JSON string, escaped once more if so wanted. Returns how many bytes of it
+/// are not in the plain text.
+#[inline]
+pub(crate) fn write_text<const ESCAPED: bool>(out: &mut String, text: &str) -> usize {
+    // No branch within the loop, so that it looks at many bytes at once.
+    let special = text.bytes().fold(false, |special, byte| {
+        special | (byte < 0x20) | matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&') | (byte == 0xe2)
+    });
+    if !special {
+        out.push_str(text);
+        return 0;
+    }
+    write_special_text::<ESCAPED>(out, text)
+}
+
+#[cold]
+fn write_special_text<const ESCAPED: bool>(out: &mut String, text: &str) -> usize {
+    if !ESCAPED {
+        write_escaped::<true>(out, text);
+        return 0;
+    }
+    let mut plain = String::new();
+    write_escaped::<true>(&mut plain, text);
+    push_escaped(out, &plain)
+}
+
+/// Appends JSON as it stands inside a JSON string. Returns how many bytes that adds.
+pub(crate) fn push_escaped(out: &mut String, json: &str) -> usize {
+    let before = out.len();
+    let mut rest = json;
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\')) {
+        let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.push_str(plain);
+        out.push('\\');
+        let (special, behind) = special.split_at_checked(1).unwrap_or((special, ""));
+        out.push_str(special);
+        rest = behind;
+    }
+    out.push_str(rest);
+    out.len() - before - json.len()
 }
 
 fn write_escaped<const HTML: bool>(out: &mut String, text: &str) {
@@ -154,6 +196,7 @@ pub(crate) fn write_base64(out: &mut String, bytes: &[u8]) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::decoded::write_decoded;
     use super::*;
 
     #[test]

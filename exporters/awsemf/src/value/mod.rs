@@ -57,55 +57,75 @@ impl Values {
         Value::Stats(self.stats.len() as u32 - 1)
     }
 
-    /// Appends a value as JSON.
+    /// Appends a value as JSON, escaped once more if so wanted. Returns how many bytes of it are not in the plain text.
     #[inline]
-    pub(crate) fn write(&self, out: &mut String, value: Value) {
+    pub(crate) fn write<const ESCAPED: bool>(&self, out: &mut String, value: Value) -> usize {
         match value {
-            Value::Number(number) => write_float(out, number),
-            Value::Stats(at) => {
-                if let Some(stats) = self.stats.get(at as usize) {
-                    out.push('{');
-                    stats.write(out);
-                }
+            Value::Number(number) => {
+                write_float(out, number);
+                0
             }
+            Value::Stats(at) => self.stats.get(at as usize).map_or(0, |stats| {
+                out.push('{');
+                stats.write::<ESCAPED>(out)
+            }),
             Value::Part(at) => {
-                if let Some(part) = self.parts.get(at as usize) {
-                    self.write_part(out, part);
-                }
+                self.parts.get(at as usize).map_or(0, |part| self.write_part::<ESCAPED>(out, part))
             }
         }
     }
 
-    fn write_part(&self, out: &mut String, part: &Part) {
+    fn write_part<const ESCAPED: bool>(&self, out: &mut String, part: &Part) -> usize {
         let buckets = part.buckets.of(&self.buckets);
-        let list = |out: &mut String, name: &str, numbers: &mut dyn Iterator<Item = f64>| {
-            out.push_str(name);
-            for (index, number) in numbers.enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write_float(out, number);
-            }
-            out.push_str("],");
-        };
-        list(out, "{\"Values\":[", &mut buckets.iter().map(|bucket| bucket.0));
-        list(out, "\"Counts\":[", &mut buckets.iter().map(|bucket| bucket.1));
-        part.stats.write(out);
+        out.push('{');
+        let added = member::<ESCAPED>(out, "Values");
+        write_list(out, buckets.iter().map(|bucket| bucket.0));
+        out.push(',');
+        let added = added + member::<ESCAPED>(out, "Counts");
+        write_list(out, buckets.iter().map(|bucket| bucket.1));
+        out.push(',');
+        added + part.stats.write::<ESCAPED>(out)
     }
 }
 
 impl Stats {
-    fn write(&self, out: &mut String) {
-        out.push_str("\"Max\":");
+    fn write<const ESCAPED: bool>(&self, out: &mut String) -> usize {
+        let mut added = member::<ESCAPED>(out, "Max");
         write_float(out, self.max);
-        out.push_str(",\"Min\":");
+        out.push(',');
+        added += member::<ESCAPED>(out, "Min");
         write_float(out, self.min);
-        out.push_str(",\"Count\":");
+        out.push(',');
+        added += member::<ESCAPED>(out, "Count");
         write_uint(out, self.count);
-        out.push_str(",\"Sum\":");
+        out.push(',');
+        added += member::<ESCAPED>(out, "Sum");
         write_float(out, self.sum);
         out.push('}');
+        added
     }
+}
+
+/// Appends the name of an object's member. Returns how many bytes it has for being escaped.
+#[inline]
+fn member<const ESCAPED: bool>(out: &mut String, name: &str) -> usize {
+    let quote = if ESCAPED { "\\\"" } else { "\"" };
+    out.push_str(quote);
+    out.push_str(name);
+    out.push_str(quote);
+    out.push(':');
+    2 * (quote.len() - 1)
+}
+
+fn write_list(out: &mut String, numbers: impl Iterator<Item = f64>) {
+    out.push('[');
+    for (index, number) in numbers.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_float(out, number);
+    }
+    out.push(']');
 }
 
 #[cfg(test)]
@@ -124,8 +144,12 @@ mod tests {
         values.parts.push(part);
         let check = |value: Value, expected: &str| {
             let mut out = String::new();
-            values.write(&mut out, value);
+            assert_eq!(values.write::<false>(&mut out, value), 0);
             assert_eq!(out, expected);
+            let mut escaped = String::new();
+            let added = values.write::<true>(&mut escaped, value);
+            assert_eq!(escaped, expected.replace('"', "\\\""));
+            assert_eq!(escaped.len() - added, expected.len());
         };
         check(Value::Number(2.5), "2.5");
         check(stats, r#"{"Max":0,"Min":-1.5,"Count":18446744073709551615,"Sum":6}"#);
