@@ -16,6 +16,19 @@ impl<'a> KeyValues<'a> {
         Self { fields: Fields::new(message), number }
     }
 
+    /// The pairs in field `number` of `message`, the first of which stands at `at`.
+    #[inline]
+    pub(crate) fn starting_at(message: &'a [u8], at: usize, number: u32) -> Self {
+        Self { fields: Fields::starting_at(message, at), number }
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        let number = self.number;
+        !self.fields.clone().any(|(other, _)| other == number)
+    }
+
     /// The value of the first pair with this key, as upstream's maps give it.
     pub fn get(mut self, key: &str) -> Option<AnyValueView<'a>> {
         self.find(|pair| pair.key == key).map(|pair| pair.value)

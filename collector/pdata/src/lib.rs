@@ -8,6 +8,7 @@
 //! | arrive | [`Batch::from_protobuf`], [`Batch::from_json`]: one pass that checks everything and counts the items |
 //! | read | [`metrics`], [`logs`], [`traces`]: borrowing views, no allocation |
 //! | edit | [`Batch::edit_resources`]: a new resource message is put before the untouched rest, no copy of the items |
+//! | change or drop anything | [`Batch::rewrite`]: changed messages are written anew in the middle of the untouched bytes |
 //! | split, join | [`Batch::append`], [`Batch::split_off_first`] |
 //! | make | [`MetricsBuilder`]: writes OTLP bytes directly |
 //! | leave | [`Batch::to_protobuf`], [`Batch::to_json`] |
@@ -26,10 +27,12 @@ mod batch;
 mod build;
 mod canonical;
 mod common;
+mod fill;
 mod json;
 pub mod logs;
 pub mod metrics;
 mod resource;
+pub mod rewrite;
 mod schema;
 mod split;
 pub mod traces;
@@ -39,5 +42,6 @@ mod wire;
 pub use batch::{Batch, Chunk, ClientInfo, Deliveries, Signal};
 pub use build::{MetricsBuilder, ResourceMetricsBuilder};
 pub use common::{AnyValueView, ArrayView, KeyValueView, KeyValues, ResourceView, ScopeView};
+pub use fill::Attributes;
 pub use resource::{AttributeValue, ResourceEditor, Value};
 pub use validate::{InvalidPayload, MAX_DEPTH};

@@ -78,7 +78,7 @@ pub enum Temporality {
 
 impl<'a> MetricView<'a> {
     #[inline]
-    fn parse(message: &'a [u8]) -> Self {
+    pub(crate) fn parse(message: &'a [u8]) -> Self {
         let mut view = Self { name: "", description: "", unit: "", data: Data::None, message };
         for (number, value) in Fields::new(message) {
             match number {
@@ -193,14 +193,26 @@ pub struct NumberDataPointView<'a> {
     /// See [`FLAG_NO_RECORDED_VALUE`].
     pub flags: u32,
     message: &'a [u8],
+    /// Where the first attribute stands in the message.
+    attributes: usize,
 }
 
 impl<'a> NumberDataPointView<'a> {
     #[inline]
     fn parse(message: &'a [u8]) -> Self {
-        let mut view = Self { start_time_unix_nano: 0, time_unix_nano: 0, value: None, flags: 0, message };
-        for (number, value) in Fields::new(message) {
+        let mut view = Self {
+            start_time_unix_nano: 0,
+            time_unix_nano: 0,
+            value: None,
+            flags: 0,
+            message,
+            attributes: message.len(),
+        };
+        let mut fields = Fields::new(message);
+        let mut at = 0;
+        while let Some((number, value)) = fields.next() {
             match number {
+                7 => view.attributes = view.attributes.min(at),
                 2 => view.start_time_unix_nano = value.number(),
                 3 => view.time_unix_nano = value.number(),
                 4 => view.value = Some(Number::Double(value.double())),
@@ -208,6 +220,7 @@ impl<'a> NumberDataPointView<'a> {
                 8 => view.flags = value.number() as u32,
                 _ => {}
             }
+            at = fields.position();
         }
         view
     }
@@ -215,7 +228,7 @@ impl<'a> NumberDataPointView<'a> {
     /// The attributes, in order.
     #[inline]
     pub fn attributes(&self) -> KeyValues<'a> {
-        KeyValues::new(self.message, 7)
+        KeyValues::starting_at(self.message, self.attributes, 7)
     }
 
     /// Samples of the measurements behind the value.

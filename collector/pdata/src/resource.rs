@@ -10,7 +10,7 @@ use crate::{AnyValueView, Batch, KeyValueView, KeyValues, ResourceView};
 
 /// Chunks whose entries are smaller than this many bytes on average are written anew: slices of them would take more
 /// memory and time than the copy.
-const SMALL_ENTRY: usize = 256;
+pub(crate) const SMALL_ENTRY: usize = 256;
 
 /// An attribute value of its own.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -182,7 +182,7 @@ impl ResourceEditor<'_> {
     pub fn insert(&mut self, key: &str, value: impl AttributeValue) -> bool {
         let new = self.get(key).is_none();
         if new {
-            put_pair(self.begin(), key, &value);
+            put_pair(self.begin(), 1, key, &value);
         }
         new
     }
@@ -196,7 +196,7 @@ impl ResourceEditor<'_> {
         let end = at;
         let message = self.begin();
         let old_len = message.len();
-        put_pair(message, key, &value);
+        put_pair(message, 1, key, &value);
         let new_len = message.len() - old_len;
         if let Some(tail) = message.get_mut(start..) {
             tail.rotate_right(new_len);
@@ -211,7 +211,7 @@ impl ResourceEditor<'_> {
     /// Sets an attribute, whether or not there is one of this name.
     pub fn upsert(&mut self, key: &str, value: impl AttributeValue) {
         if !self.update(key, &value) {
-            put_pair(self.begin(), key, &value);
+            put_pair(self.begin(), 1, key, &value);
         }
     }
 
@@ -226,7 +226,7 @@ impl ResourceEditor<'_> {
     }
 
     /// The resource as it is now, to be changed.
-    fn begin(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn begin(&mut self) -> &mut Vec<u8> {
         if !self.changed {
             self.edited.clear();
             self.edited.extend_from_slice(self.original);
@@ -267,13 +267,28 @@ fn next_pair<'m>(message: &'m [u8], at: &mut usize) -> Option<(usize, Option<Key
     Some((start, pair))
 }
 
-fn put_pair(out: &mut Vec<u8>, key: &str, value: &impl AttributeValue) {
-    put_message(out, 1, |out| {
+/// Appends an attribute as field `number`.
+pub(crate) fn put_pair(out: &mut Vec<u8>, number: u32, key: &str, value: &impl AttributeValue) {
+    put_message(out, number, |out| {
         if !key.is_empty() {
             put_bytes(out, 1, key.as_bytes());
         }
         put_message(out, 2, |out| value.put(out));
     });
+}
+
+impl Value {
+    /// Appends the body of an `AnyValue`.
+    pub(crate) fn put_body(&self, out: &mut Vec<u8>) {
+        sealed::Put::put(self, out);
+    }
+
+    /// A view of the value, for what reads views; `memory` holds its bytes.
+    pub fn view_in<'m>(&self, memory: &'m mut Vec<u8>) -> AnyValueView<'m> {
+        memory.clear();
+        self.put_body(memory);
+        AnyValueView::parse(memory)
+    }
 }
 
 mod sealed {
@@ -335,7 +350,7 @@ impl sealed::Put for Value {
                 values.iter().for_each(|value| put_message(out, 1, |out| value.put(out)));
             }),
             Self::KeyValues(pairs) => put_message(out, 6, |out| {
-                pairs.iter().for_each(|(key, value)| put_pair(out, key, value));
+                pairs.iter().for_each(|(key, value)| put_pair(out, 1, key, value));
             }),
         }
     }

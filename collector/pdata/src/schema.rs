@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// How one value is written.
     #[inline]
-    pub(crate) fn wire_type(self) -> WireType {
+    pub(crate) const fn wire_type(self) -> WireType {
         match self {
             Self::Message(_) | Self::Text | Self::Bytes | Self::Id(_) => WireType::Len,
             Self::Fixed64 | Self::Sfixed64 | Self::Double => WireType::Fixed64,
@@ -72,6 +72,8 @@ pub(crate) struct Field {
     pub(crate) proto: &'static str,
     pub(crate) rule: Rule,
     pub(crate) kind: Kind,
+    /// How one value is written: follows from the kind.
+    pub(crate) wire: WireType,
 }
 
 /// One message.
@@ -98,6 +100,14 @@ impl Message {
     pub(crate) fn field(&self, number: u64) -> Option<(usize, &'static Field)> {
         let position = usize::from(*self.index.get(usize::try_from(number).ok()?)?).checked_sub(1)?;
         Some((position, self.fields.get(position)?))
+    }
+
+    /// The message that a field holds.
+    pub(crate) fn message(&self, number: u32) -> Option<&'static Message> {
+        match self.field(u64::from(number))?.1.kind {
+            Kind::Message(message) => Some(message),
+            _ => None,
+        }
     }
 
     /// The field that replaced the one of a number: scopes were instrumentation libraries once, and their field has
@@ -128,7 +138,7 @@ macro_rules! message {
     ($name:ident $(: $flag:ident)? { $($number:literal $rule:ident $json:literal $proto:literal $kind:expr;)* }) => {
         pub(crate) static $name: Message = Message {
             fields: &[$(
-                Field { number: $number, json: $json, proto: $proto, rule: Rule::$rule, kind: $kind }
+                Field { number: $number, json: $json, proto: $proto, rule: Rule::$rule, kind: $kind, wire: $kind.wire_type() }
             ),*],
             index: index(&[$($number),*]),
             item: message!(@item $($flag)?),

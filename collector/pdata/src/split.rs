@@ -62,7 +62,7 @@ impl Batch {
 }
 
 /// The fields that lead from a request to its items, from the outside in.
-fn item_path(signal: Signal) -> &'static [&'static [u32]] {
+pub(crate) fn item_path(signal: Signal) -> &'static [&'static [u32]] {
     match signal {
         Signal::Metrics => &[&[1], &[2], &[2], &[5, 7, 9, 10, 11], &[1]],
         Signal::Logs | Signal::Traces => &[&[1], &[2], &[2]],
@@ -71,7 +71,7 @@ fn item_path(signal: Signal) -> &'static [&'static [u32]] {
 
 /// How many items are in a message, or `limit` if there are more. The message is what the first level of `path` is
 /// looked up in; behind the last level, it is an item itself.
-fn count(path: &[&[u32]], message: &[u8], limit: usize) -> usize {
+pub(crate) fn count(path: &[&[u32]], message: &[u8], limit: usize) -> usize {
     let Some((numbers, inner)) = path.split_first() else { return 1 };
     let mut items = 0;
     for (number, value) in Fields::new(message) {

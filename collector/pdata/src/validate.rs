@@ -114,6 +114,9 @@ impl Pass {
         self.items += usize::from(message.item);
         let mut seen = Seen::default();
         let mut at = start;
+        if std::ptr::eq(message, &raw const schema::NUMBER_DATA_POINT) {
+            at += number_point_head(bytes, start, &mut seen);
+        }
         while at < bytes.len() {
             let field_at = at;
             let tag =
@@ -151,7 +154,7 @@ impl Pass {
         depth: usize,
     ) -> Result<(), Box<Fault>> {
         let value_at = *at;
-        let expected = field.kind.wire_type();
+        let expected = field.wire;
         let packable = field.rule == Rule::Repeated && expected != WireType::Len;
         if wire_type != expected {
             if packable && wire_type == WireType::Len {
@@ -194,6 +197,29 @@ impl Pass {
         }
         Ok(())
     }
+}
+
+/// How many bytes at the beginning of a number's point are its times and its value, in order: what nearly all points
+/// consist of, and nothing in it can be wrong.
+#[inline]
+fn number_point_head(bytes: &[u8], start: usize, seen: &mut Seen) -> usize {
+    const START_TIME: u8 = 2 << 3 | 1;
+    const TIME: u8 = 3 << 3 | 1;
+    const AS_DOUBLE: u8 = 4 << 3 | 1;
+    const AS_INT: u8 = 6 << 3 | 1;
+    let mut rest = bytes.get(start..).unwrap_or_default();
+    let whole = rest.len();
+    for (tags, position) in [([START_TIME; 2], 1), ([TIME; 2], 2), ([AS_DOUBLE, AS_INT], 3)] {
+        if let [tag, _, _, _, _, _, _, _, _, behind @ ..] = rest
+            && tags.contains(tag)
+        {
+            rest = behind;
+            // Of the two values one may stand: its bit alone does not matter.
+            seen.positions |= 1 << position;
+            seen.oneof |= position == 3;
+        }
+    }
+    whole - rest.len()
 }
 
 /// Steps over a field that this version of OTLP does not have.
@@ -276,6 +302,10 @@ fn packed_numbers(packed: &[u8], at: usize, expected: WireType) -> Result<(), Bo
 
 #[inline]
 fn check_text(value: &[u8], at: usize) -> Result<(), Box<Fault>> {
+    // Names and values are ASCII nearly always, and short.
+    if value.is_ascii() {
+        return Ok(());
+    }
     match std::str::from_utf8(value) {
         Ok(_) => Ok(()),
         Err(error) => Err(Fault::new("invalid UTF-8", at + error.valid_up_to())),
@@ -292,7 +322,7 @@ fn occurrences(bytes: &[u8], start: usize, end: usize, number: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{put_bytes, put_message, put_tag, put_varint};
+    use crate::wire::{put_bytes, put_fixed64, put_message, put_tag, put_varint};
 
     /// `resourceMetrics[0].scopeMetrics[0].metrics[0]` with a body of its own.
     fn metric(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -377,6 +407,15 @@ mod tests {
             assert_eq!(check(Signal::Metrics, bytes).map(|r| r.canonical), Ok(canonical), "{bytes:?}");
         };
         check(&metric(|out| put_bytes(out, 1, b"m")), true);
+        // The times and values of a point in and out of order, once and twice, both values.
+        let point = |fields: &[u32]| {
+            let write = |out: &mut Vec<u8>| fields.iter().for_each(|field| put_fixed64(out, *field, 1));
+            metric(|out| put_message(out, 5, |out| put_message(out, 1, write)))
+        };
+        [&[2, 3, 4][..], &[3, 6], &[4], &[6, 3, 2]].iter().for_each(|fields| check(&point(fields), true));
+        [&[2, 3, 4, 6][..], &[6, 6], &[3, 4, 3], &[2, 2]]
+            .iter()
+            .for_each(|fields| check(&point(fields), false));
         // A singular field twice.
         check(
             &metric(|out| {

@@ -147,8 +147,32 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = (u32, FieldValue<'a>);
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
+        const ONE_BYTE_TAG: u8 = 0x87;
+        // Nearly all fields: a number below 16, and a text or message of less than 128 bytes, or eight bytes.
+        let [tag, rest @ ..] = self.bytes.get(self.at..)? else { return None };
+        match (tag & ONE_BYTE_TAG, rest) {
+            (2, [len @ 0..=0x7f, rest @ ..]) => {
+                if let Some(value) = rest.get(..usize::from(*len)) {
+                    self.at += 2 + value.len();
+                    return Some((u32::from(tag >> 3), FieldValue::Len(value)));
+                }
+            }
+            (1, rest) => {
+                if let Some(value) = rest.first_chunk() {
+                    self.at += 1 + value.len();
+                    return Some((u32::from(tag >> 3), FieldValue::Fixed64(u64::from_le_bytes(*value))));
+                }
+            }
+            _ => {}
+        }
+        self.next_of_any_kind()
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn next_of_any_kind(&mut self) -> Option<(u32, FieldValue<'a>)> {
         loop {
             let tag = varint(self.bytes, &mut self.at)?;
             let value = match WireType::from_tag(tag)? {
