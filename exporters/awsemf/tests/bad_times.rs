@@ -85,7 +85,8 @@ impl Setup {
             setup.service.inspect(|recorded| setup.ledger.is_complete(recorded))
         })
         .await;
-        self.until(MINUTE, "the counters add up", |setup| {
+        // What has arrived may still be tried again: its answer was lost.
+        self.until(patience, "the counters add up", |setup| {
             setup.count("queued_events") == 0.0
                 && setup.count("received_events")
                     == setup.count("sent_events") + setup.count("dropped_events")

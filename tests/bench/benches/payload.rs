@@ -3,8 +3,10 @@
 #![allow(clippy::expect_used, reason = "a bench")]
 
 use std::hint::black_box;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use awsemfexporter::{EmfConfig, Translator};
+use aws::logs::{Events, MAX_MESSAGE_BYTES};
+use awsemfexporter::{EmfConfig, EventSink, Translator};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use pdata::metrics::{self, Data};
@@ -23,32 +25,53 @@ fn payload(c: &mut Criterion) {
     group.bench_function("decode with prost, to compare", |b| {
         b.iter(|| ExportMetricsServiceRequest::decode(bytes.clone()));
     });
-    let config: EmfConfig = confmap::from_yaml(&emf_config()).expect("a configuration");
-    let mut translator = Translator::new(&config).expect("declarations");
-    group.bench_function("translate to EMF", |b| {
+    group.bench_function("build", |b| b.iter(|| bench::payload::node_of_pods(black_box(1))));
+    group.finish();
+    translate(c, "a node of pods", bench::scenarios::DECLARATIONS, &[batch]);
+    let requests: Vec<Batch> = (0..bench::series::VARIANTS).map(bench::series::pods).collect();
+    translate(c, "300,000 series, 50 declarations", &bench::series::declarations(), &requests);
+}
+
+/// Requests to events, as they stand in requests to CloudWatch Logs.
+fn translate(c: &mut Criterion, name: &str, declarations: &str, requests: &[Batch]) {
+    let config: EmfConfig =
+        confmap::from_yaml(&bench::scenarios::emf_keys(declarations)).expect("a configuration");
+    let mut translator = Translator::new(&config, true).expect("declarations");
+    let mut group = c.benchmark_group("translate to EMF");
+    // The times of the payloads are of now, too.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    let points: usize = requests.iter().map(Batch::items).sum();
+    group.throughput(Throughput::Elements(points as u64));
+    group.bench_function(name, |b| {
         b.iter(|| {
-            let mut written = 0;
-            translator
-                .translate(black_box(&batch), 1_700_000_000_000, |event| written += event.message.len());
-            written
+            for request in requests {
+                let mut sink = Sink(Events::new(now_ms, MAX_MESSAGE_BYTES));
+                translator.translate(black_box(request), now_ms, &mut sink);
+                black_box(sink.0);
+            }
         });
     });
-    group.bench_function("build", |b| b.iter(|| bench::payload::node_of_pods(black_box(1))));
     group.finish();
 }
 
-/// The exporter of the whole-process run.
-fn emf_config() -> String {
-    format!(
-        "namespace: ContainerInsights
-log_group_name: '/aws/containerinsights/{{ClusterName}}/performance'
-log_stream_name: '{{NodeName}}'
-resource_to_telemetry_conversion: {{enabled: true}}
-dimension_rollup_option: NoDimensionRollup
-parse_json_encoded_attr_values: [Sources, kubernetes]
-metric_declarations:{}",
-        bench::scenarios::DECLARATIONS
-    )
+/// Events for CloudWatch Logs.
+struct Sink(Events);
+
+impl EventSink for Sink {
+    const ESCAPED: bool = true;
+
+    fn max_event_bytes(&self) -> Option<usize> {
+        Some(self.0.max_event_bytes())
+    }
+
+    fn begin(&mut self, group: &str, stream: &str, timestamp_ms: i64, items: u32) -> Option<&mut String> {
+        self.0.begin(group, stream, timestamp_ms, items)
+    }
+
+    fn end(&mut self, plain_len: usize) -> bool {
+        self.0.end(plain_len)
+    }
 }
 
 /// Reads every name, unit, attribute and value.

@@ -8,4 +8,5 @@ pub mod load;
 pub mod payload;
 pub mod report;
 pub mod scenarios;
+pub mod series;
 pub mod sinks;

@@ -7,15 +7,12 @@ use anyhow::{Context as _, Result};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use component::TaskSet;
 use http::uri::PathAndQuery;
+use pdata::Batch;
 use tonic::Status;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::payload;
-
-/// Requests that differ, sent in turn.
-const VARIANTS: usize = 8;
 /// Requests under way at once.
 const CONCURRENCY: usize = 4;
 
@@ -28,13 +25,11 @@ pub struct Sent {
     pub elapsed: Duration,
 }
 
-/// Sends for `duration` and waits for the last answer. Every request must be accepted.
-pub async fn metrics(address: SocketAddr, duration: Duration) -> Result<Sent> {
+/// Sends `batches` in turn for `duration` and waits for the last answer. Every request must be accepted.
+pub async fn metrics(address: SocketAddr, batches: &[Batch], duration: Duration) -> Result<Sent> {
     let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await.context("connect")?;
-    let requests: Vec<(Bytes, u64)> = (0..VARIANTS)
-        .map(payload::node_of_pods)
-        .map(|batch| (batch.to_protobuf(), batch.items() as u64))
-        .collect();
+    let requests: Vec<(Bytes, u64)> =
+        batches.iter().map(|batch| (batch.to_protobuf(), batch.items() as u64)).collect();
     let (tasks, started) = (TaskSet::default(), Instant::now());
     let senders: Vec<_> = (0..CONCURRENCY)
         .map(|_| tasks.spawn("sender", send(channel.clone(), requests.clone(), started + duration)))

@@ -1,10 +1,11 @@
 //! Builds and measures the release binary and prints the numbers: `cargo run --release -p bench`.
 //!
-//! With names of scenarios (`emf`, `forward`, `default`, `size`) only those run.
+//! With names of scenarios (`emf`, `queue`, `series`, `forward`, `default`, `size`) only those run.
 
 use std::io::Write as _;
 
 use anyhow::Result;
+use bench::scenarios::Delivery;
 use bench::{report, scenarios};
 
 fn main() -> Result<()> {
@@ -14,7 +15,14 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut rows = Vec::new();
     if wanted("emf") {
-        rows.extend(runtime.block_on(scenarios::emf())?);
+        rows.extend(runtime.block_on(scenarios::emf(Delivery::Awaited))?);
+    }
+    let plain = rows.first().map(report::Row::value);
+    if wanted("queue") {
+        rows.extend(runtime.block_on(scenarios::emf(Delivery::Queued))?);
+    }
+    if wanted("series") {
+        rows.extend(runtime.block_on(scenarios::many_series(plain))?);
     }
     if wanted("forward") {
         rows.extend(runtime.block_on(scenarios::forward())?);

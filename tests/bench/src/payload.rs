@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pdata::metrics::Number;
 use pdata::{Batch, MetricsBuilder};
 
+/// Requests that differ.
+pub const VARIANTS: usize = 8;
 /// Pods of a request: a full node.
 pub const PODS: usize = 110;
 

@@ -35,6 +35,11 @@ impl Row {
         Self { target: Some(Target::AtMost(target)), ..self }
     }
 
+    /// The number.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+
     fn verdict(&self) -> String {
         let met = |met: bool| if met { "met" } else { "**missed**" };
         match self.target {

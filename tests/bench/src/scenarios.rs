@@ -5,15 +5,20 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Result;
+use pdata::Batch;
 
 use crate::collector::{Collector, binary, free_address};
 use crate::report::Row;
-use crate::{load, sinks};
+use crate::{load, payload, series, sinks};
 
 /// How long each load runs.
 const LOAD: Duration = Duration::from_secs(10);
 /// A run before it, that is not counted: connections, allocator, caches.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Nothing left the collector for this time: it holds nothing more.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Bytes.
+const MIB: f64 = 1024.0 * 1024.0;
 /// Start-up is measured so many times.
 const STARTS: usize = 21;
 /// How long the idle collector runs before its memory is read.
@@ -41,8 +46,64 @@ pub const DECLARATIONS: &str = "
         metric_name_selectors: [namespace_number_of_running_pods]
 ";
 
+/// How awsemf is asked to deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Whoever sends waits.
+    Awaited,
+    /// Through the exporter's queue, which joins events of several pushes.
+    Queued,
+}
+
+impl Delivery {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Awaited => "",
+            // The load must not be refused when it is faster than the sink.
+            Self::Queued => "sending_queue: {block_on_overflow: true}",
+        }
+    }
+}
+
 /// OTLP/gRPC → batch → awsemf → CloudWatch Logs.
-pub async fn emf() -> Result<Vec<Row>> {
+pub async fn emf(delivery: Delivery) -> Result<Vec<Row>> {
+    let batches: Vec<Batch> = (0..payload::VARIANTS).map(payload::node_of_pods).collect();
+    let what = match delivery {
+        Delivery::Awaited => "OTLP/gRPC → batch → awsemf → CloudWatch Logs",
+        Delivery::Queued => "… the same with `sending_queue`",
+    };
+    to_cloudwatch(what, DECLARATIONS, delivery, &batches, Some(1.0)).await
+}
+
+/// The same with 300,000 series: see [`series`]. Not slower than half of `plain`, in million points a second and core.
+pub async fn many_series(plain: Option<f64>) -> Result<Vec<Row>> {
+    let batches: Vec<Batch> = (0..series::VARIANTS).map(series::pods).collect();
+    let what = "… 50 declarations × 8 sets with label matchers, 300,000 series";
+    let target = plain.map(|plain| plain / 2.0);
+    to_cloudwatch(what, &series::declarations(), Delivery::Awaited, &batches, target).await
+}
+
+/// The keys of the exporter that decide what events look like. `declarations` is a block that is indented by six.
+pub fn emf_keys(declarations: &str) -> String {
+    format!(
+        "    namespace: ContainerInsights
+    log_group_name: '/aws/containerinsights/{{ClusterName}}/performance'
+    log_stream_name: '{{NodeName}}'
+    resource_to_telemetry_conversion: {{enabled: true}}
+    dimension_rollup_option: NoDimensionRollup
+    parse_json_encoded_attr_values: [Sources, kubernetes]
+    metric_declarations: {declarations}
+"
+    )
+}
+
+async fn to_cloudwatch(
+    what: &str,
+    declarations: &str,
+    delivery: Delivery,
+    batches: &[Batch],
+    target: Option<f64>,
+) -> Result<Vec<Row>> {
     let (logs, arrived) = sinks::cloudwatch_logs().await?;
     let otlp = free_address()?;
     let config = format!(
@@ -53,23 +114,25 @@ exporters:
   awsemf:
     region: us-west-2
     endpoint: http://{logs}
-    namespace: ContainerInsights
-    log_group_name: '/aws/containerinsights/{{ClusterName}}/performance'
-    log_stream_name: '{{NodeName}}'
-    resource_to_telemetry_conversion: {{enabled: true}}
-    dimension_rollup_option: NoDimensionRollup
-    parse_json_encoded_attr_values: [Sources, kubernetes]
-    metric_declarations: {DECLARATIONS}
-service:
+    {}
+{}service:
   telemetry: {{metrics: {{level: none}}}}
   pipelines: {{metrics: {{receivers: [otlp], processors: [batch], exporters: [awsemf]}}}}
-"
+",
+        delivery.key(),
+        emf_keys(declarations)
     );
-    let load = under_load(&config, otlp).await?;
-    let (requests, bytes) = (arrived.requests.load(Ordering::Relaxed), arrived.bytes.load(Ordering::Relaxed));
-    let per_request = bytes as f64 / requests.max(1) as f64 / 1024.0;
-    let mut rows = load.rows("OTLP/gRPC → batch → awsemf → CloudWatch Logs", Some(1.0));
-    rows.push(Row::new("… size of a PutLogEvents request", per_request, "KiB"));
+    let progress = || arrived.bytes.load(Ordering::Relaxed);
+    let load = under_load(&config, otlp, batches, progress).await?;
+    let (requests, bytes) = (arrived.requests.load(Ordering::Relaxed) as f64, progress() as f64);
+    let mut rows = load.rows(what, target);
+    rows.push(Row::new("… size of a PutLogEvents request", bytes / requests.max(1.0) / 1024.0, "KiB"));
+    let per_mib = Row::new(
+        "… PutLogEvents requests per MiB of events",
+        requests / (arrived.event_bytes() / MIB).max(f64::MIN_POSITIVE),
+        "",
+    );
+    rows.push(if delivery == Delivery::Queued { per_mib.at_most(1.05) } else { per_mib });
     Ok(rows)
 }
 
@@ -93,7 +156,8 @@ pub async fn forward() -> Result<Vec<Row>> {
         endpoint(otlp),
         service("otlp_grpc")
     );
-    Ok(under_load(&config, otlp).await?.rows("OTLP/gRPC → OTLP/gRPC", None))
+    let batches: Vec<Batch> = (0..payload::VARIANTS).map(payload::node_of_pods).collect();
+    Ok(under_load(&config, otlp, &batches, || 0).await?.rows("OTLP/gRPC → OTLP/gRPC", None))
 }
 
 /// What a load cost the collector.
@@ -116,14 +180,23 @@ impl Load {
     }
 }
 
-async fn under_load(config: &str, otlp: SocketAddr) -> Result<Load> {
+/// `progress` tells how much has left the collector.
+async fn under_load(
+    config: &str,
+    otlp: SocketAddr,
+    batches: &[Batch],
+    progress: impl Fn() -> u64,
+) -> Result<Load> {
     let mut collector = Collector::start(Some(config))?;
     collector.wait_for(&[otlp])?;
-    load::metrics(otlp, WARM_UP).await?;
+    load::metrics(otlp, batches, WARM_UP).await?;
     let before = collector.cpu_seconds()?;
-    let sent = load::metrics(otlp, LOAD).await?;
-    // What the batch processor still holds belongs to the cost.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let sent = load::metrics(otlp, batches, LOAD).await?;
+    // What the batch processor and the queue still hold belongs to the cost.
+    let mut seen = u64::MAX;
+    while std::mem::replace(&mut seen, progress()) != seen {
+        tokio::time::sleep(SETTLE).await;
+    }
     Ok(Load {
         points: sent.points as f64,
         cpu_seconds: collector.cpu_seconds()? - before,

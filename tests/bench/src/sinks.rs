@@ -1,5 +1,6 @@
 //! Where the collector under load sends: servers that count and forget.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +13,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde::Deserialize;
 use tokio::net::TcpListener;
+
+/// One request of so many is read: the sink shares the machine with the collector.
+const SAMPLE: u64 = 8;
+/// What every event counts beside its message, as the service has it.
+const EVENT_OVERHEAD: usize = 26;
 
 /// What arrived.
 #[derive(Default)]
@@ -21,6 +28,38 @@ pub struct Arrived {
     pub requests: AtomicU64,
     /// The bytes of their bodies.
     pub bytes: AtomicU64,
+    /// The bytes of the bodies of the sampled requests.
+    sampled: AtomicU64,
+    /// The bytes of the events in these: their messages and 26 for each.
+    events: AtomicU64,
+}
+
+/// The events of a request.
+#[derive(Deserialize)]
+struct Input<'a> {
+    #[serde(rename = "logEvents", borrow)]
+    events: Vec<InputEvent<'a>>,
+}
+
+#[derive(Deserialize)]
+struct InputEvent<'a> {
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+}
+
+impl Arrived {
+    /// The bytes of all events as the service counts them, from what the sampled requests say of their share.
+    pub fn event_bytes(&self) -> f64 {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        read(&self.bytes) * read(&self.events) / read(&self.sampled).max(1.0)
+    }
+
+    fn sample(&self, body: &[u8]) {
+        let Ok(input) = serde_json::from_slice::<Input<'_>>(body) else { return };
+        let events: usize = input.events.iter().map(|event| event.message.len() + EVENT_OVERHEAD).sum();
+        self.sampled.fetch_add(body.len() as u64, Ordering::Relaxed);
+        self.events.fetch_add(events as u64, Ordering::Relaxed);
+    }
 }
 
 /// A CloudWatch Logs endpoint that takes everything.
@@ -54,12 +93,19 @@ async fn take(
         .get("x-amz-target")
         .is_some_and(|target| target.as_bytes().ends_with(b"PutLogEvents"));
     let mut body = request.into_body();
-    let mut bytes = 0;
+    let sampled = put && counter.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE);
+    let (mut bytes, mut kept) = (0, Vec::new());
     while let Some(Ok(frame)) = body.frame().await {
-        bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        let Ok(data) = frame.into_data() else { continue };
+        bytes += data.len() as u64;
+        if sampled {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if sampled {
+        counter.sample(&kept);
     }
     if put {
-        counter.requests.fetch_add(1, Ordering::Relaxed);
         counter.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
     Ok(Response::new(Full::new(Bytes::from_static(br#"{"nextSequenceToken":"1"}"#))))

@@ -51,6 +51,7 @@ async fn run(case: &Case) -> Result<()> {
         ensure!(answered == *accepted, "answered with success: {answered}\n{}", collector.log());
     }
     let recorded = service.recorded();
+    ensure!(recorded.violations.is_empty(), "wrong requests: {:?}", recorded.violations);
     case.compare(&recorded.events, now).map_err(anyhow::Error::msg)?;
     let control = json!({"retention": recorded.retention, "tags": recorded.tags});
     for (call, expected) in case.control.as_object().into_iter().flatten() {

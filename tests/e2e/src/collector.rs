@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -95,7 +96,19 @@ pub fn run(arguments: &[&str]) -> Result<Finished> {
 impl Collector {
     /// Starts with command-line arguments.
     pub fn start(arguments: &[&str]) -> Result<Self> {
-        let mut child = command(arguments)?.spawn().context("start the collector")?;
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts with command-line arguments and variables: set, or removed.
+    pub fn start_with(arguments: &[&str], environment: &[(&str, Option<&str>)]) -> Result<Self> {
+        let mut command = command(arguments)?;
+        for (name, value) in environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let mut child = command.spawn().context("start the collector")?;
         let (sender, stdout) = channel();
         let out = BufReader::new(child.stdout.take().context("stdout")?);
         std::thread::spawn(move || {
@@ -157,6 +170,14 @@ impl Collector {
         Ok(kill_process(pid, signal)?)
     }
 
+    /// The most memory that it had resident so far, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+
     /// Waits for the end.
     pub fn wait(mut self) -> Result<ExitStatus> {
         let until = Instant::now() + PATIENCE;
@@ -199,9 +220,22 @@ impl Collected {
     }
 }
 
-/// An address that nobody listens on at this moment.
+/// Below the ports that the kernel hands out by itself: no connection takes one before the collector listens on it.
+const PORTS: std::ops::Range<u32> = 10_000..30_000;
+
+/// An address that nobody listens on at this moment, and that no other test of this program is given.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Programs that run at the same time begin far from each other.
+    let begin = std::process::id().wrapping_mul(997);
+    for _ in PORTS {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start))?;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no free port in {PORTS:?}")
 }
 
 /// Waits until somebody listens.

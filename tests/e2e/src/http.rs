@@ -17,6 +17,9 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// How long an answer takes at most.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Sends one request and reads the answer to its end.
 pub fn request(
     address: SocketAddr,
@@ -25,8 +28,20 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Response> {
+    request_within(PATIENCE, address, method, path, headers, body)
+}
+
+/// The same with a patience of its own for the answer.
+pub fn request_within(
+    patience: Duration,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Response> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(patience))?;
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n",
         body.len()

@@ -1,9 +1,13 @@
 //! The bodies of the fuzz targets, as plain functions: a fuzzer calls them with what it makes up, `cargo test` with the
 //! corpus.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
+use helper::json::Reader;
 use pdata::metrics::Data;
 use pdata::{AnyValueView, Batch, KeyValues, Signal};
+use serde::de::IgnoredAny;
 
 /// The name of a target, which is its corpus' folder, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -12,9 +16,11 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("configuration", configuration),
     ("decompression", decompression),
+    ("json_reader", json_reader),
     ("kernel_files", kernel_files),
     ("otlp_json", otlp_json),
     ("otlp_protobuf", otlp_protobuf),
+    ("stored_records", stored_records),
 ];
 
 /// How much a compressed body may unfold to.
@@ -58,6 +64,32 @@ pub fn decompression(bytes: &[u8]) {
     }
 }
 
+/// Any text to the reader that looks for a few members: JSON is what the JSON parser says, and texts read alike.
+pub fn json_reader(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut reader = Reader::new(&text);
+    let is_json = reader.skip().is_some() && reader.end().is_some();
+    // The parser has no limit for the depth of what it ignores.
+    if text.len() < helper::json::MAX_DEPTH {
+        assert_eq!(is_json, serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{text:?}");
+    }
+    let mut texts = BTreeMap::new();
+    let read = Reader::new(&text).members(|reader, key| {
+        texts.remove(&key);
+        if reader.peek()? != b'"' {
+            return reader.skip();
+        }
+        texts.insert(key, reader.string()?);
+        Some(())
+    });
+    if let (Some(()), true, Ok(tree)) = (read, is_json, serde_json::from_str::<serde_json::Value>(&text)) {
+        let texts: BTreeMap<&str, &str> = texts.iter().map(|(key, text)| (&**key, &**text)).collect();
+        let members = tree.as_object().into_iter().flatten();
+        let expected = members.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect();
+        assert_eq!(texts, expected, "{text:?}");
+    }
+}
+
 /// Any bytes as each of the kernel's files.
 pub fn kernel_files(bytes: &[u8]) {
     let _ = node::parse_cpuacct_stat(bytes);
@@ -73,6 +105,15 @@ pub fn kernel_files(bytes: &[u8]) {
     let _ = node::parse_vmstat(bytes);
     let _ = node::parse_mountinfo(bytes).count();
     let _ = node::parse_net_dev(bytes, node::IGNORED_INTERFACE_PREFIXES);
+    let _ = node::parse_throttling(bytes);
+    let _ = (node::parse_memory_events(bytes), node::parse_oom_control(bytes));
+    let _ = node::parse_cpu_max(bytes).map(|quota| quota.millicores());
+    let _ = node::parse_proc_cgroup(bytes);
+    let _ = (node::parse_procs(bytes).count(), node::parse_pid_namespaces(bytes));
+    let _ = std::str::from_utf8(bytes).map(node::parse_container_name);
+    if let Some(path) = node::parse_upper_directory(bytes) {
+        assert!(path.is_absolute() && !path.components().any(|part| part.as_os_str() == ".."), "{path:?}");
+    }
 }
 
 /// Any bytes as an export request of each signal: refused or usable.
@@ -91,6 +132,51 @@ pub fn otlp_json(bytes: &[u8]) {
             use_batch(&batch);
         }
     }
+}
+
+/// Any bytes as the files of a journal: a segment, whose length the first two bytes say, and its acknowledgements. What is
+/// taken for a record can be read, acknowledged and found again.
+pub fn stored_records(bytes: &[u8]) {
+    use helper::storage::{Journal, JournalConfig, JournalError};
+
+    let Some((length, rest)) = bytes.split_first_chunk() else { return };
+    let (log, acks) = rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()));
+    let Ok(folder) = tempfile::tempdir() else { return };
+    let area = component::StorageArea {
+        directory: folder.path().to_owned(),
+        // The lock is inherited by the children of other tests for a moment.
+        timeout: std::time::Duration::from_secs(60),
+        ..component::StorageArea::default()
+    };
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).is_ok();
+    assert!(
+        write("0000000000000001.log", log) && write("0000000000000001.ack", acks),
+        "a folder to write to"
+    );
+    let open = || {
+        let mut pending = Vec::new();
+        let config = JournalConfig { segment_bytes: 100, ..JournalConfig::default() };
+        let journal = Journal::open(&area, config, |id, payload| pending.push((id, payload.to_vec())));
+        journal.map(|journal| (journal, pending))
+    };
+    let (journal, mut pending) = match open() {
+        Ok(opened) => opened,
+        Err(error) => {
+            assert!(matches!(error, JournalError::Version { .. }), "{error:?}");
+            return;
+        }
+    };
+    assert!(pending.is_sorted_by_key(|(id, _)| *id), "in order");
+    let appended = journal.append(&[b"one ", b"more"]);
+    pending.extend(appended.map(|id| (id, b"one more".to_vec())));
+    for (id, payload) in &pending {
+        assert!(journal.read(*id).is_ok_and(|read| read == *payload), "what is pending can be read");
+    }
+    let done = pending.len() / 2;
+    pending.drain(..done).for_each(|(id, _)| journal.acknowledge(id));
+    drop(journal);
+    let again = open().map(|(journal, pending)| (journal.lost_records(), pending));
+    assert!(again.is_ok_and(|again| again == (0, pending)), "what is not acknowledged comes again");
 }
 
 /// Does with an accepted batch everything that a pipeline can do with it.

@@ -5,12 +5,13 @@ pub mod contract;
 pub mod cwlogs;
 pub mod emf;
 pub mod fuzz;
+pub mod ledger;
 mod logs;
 mod sample;
 mod sink;
 mod telemetry;
 
-pub use apiserver::{ApiRequest, FakeApiServer};
+pub use apiserver::{AnswerBody, ApiRequest, FakeApiServer, Fault};
 pub use logs::{LogCapture, LogLine};
 pub use sample::{gauges, logs, spans};
 pub use sink::RecordingSink;

@@ -4,7 +4,7 @@ use pdata::metrics::Number;
 use pdata::{Batch, MetricsBuilder, Signal};
 
 /// The time of all samples: Unix time in nanoseconds.
-const TIME: u64 = 1_700_000_000_000_000_000;
+pub(crate) const TIME: u64 = 1_700_000_000_000_000_000;
 
 /// `resources` resources with the gauges `m0`, `m1`, … of `points` points in all each; resource attribute `r` is the number.
 pub fn gauges(resources: usize, points: usize) -> Batch {
