@@ -11,11 +11,12 @@ pub(crate) fn registry() -> Registry {
         .processor(memorylimiterprocessor::factory())
         .processor(resourceprocessor::factory());
     registry
+        .exporter(awscloudwatchlogsexporter::factory())
         .exporter(awsemfexporter::factory())
         .exporter(debugexporter::factory())
         .exporter(nopexporter::factory())
         .exporter(otlpexporter::factory())
         .exporter(otlphttpexporter::factory());
-    registry.extension(healthcheckextension::factory());
+    registry.extension(filestorageextension::factory()).extension(healthcheckextension::factory());
     registry
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use component::Registry;
 use confmap::{Conf, WarningKind};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use service::telemetry::Logs;
 use service::{Plan, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,12 +21,22 @@ pub(crate) fn run(sources: &Sources, shutdown_timeout: Duration, warnings: &[Str
     let configured = Configured::load(sources, &registry, configuration::plan)?;
     let logs = Logs::install();
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("runtime")?;
     let collector = Collector { sources, shutdown_timeout, registry, logs };
     let result = runtime.block_on(collector.run(configured));
     // A blocking call that hangs, as on a dead file system, must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Lifts the limit of open files to what the process may have, as Go programs do: a file of every container is kept open.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays");
+    }
 }
 
 /// A configuration that was read and checked.

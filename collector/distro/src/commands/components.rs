@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(names("receivers"), ["awscontainerinsightreceiver", "otlp"]);
         assert_eq!(names("processors"), ["batch", "memory_limiter", "resource"]);
         assert_eq!(names("exporters"), ["awsemf", "debug", "nop", "otlp_grpc", "otlp_http"]);
-        assert_eq!(names("extensions"), ["health_check"]);
+        assert_eq!(names("extensions"), ["file_storage", "health_check"]);
         assert_eq!(listing["exporters"][0]["stability"]["metrics"], "Beta");
     }
 }
