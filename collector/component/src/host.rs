@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -34,10 +35,12 @@ impl TaskSet {
         F::Output: Send + 'static,
     {
         let entry = self.enter(name.into());
-        tokio::spawn(async move {
+        // Boxed: the runtime's part of a task is then made once for all, not once for every kind of future.
+        let task: Pin<Box<dyn Future<Output = F::Output> + Send>> = Box::pin(async move {
             let _entry = entry;
             future.await
-        })
+        });
+        tokio::spawn(task)
     }
 
     /// The names of the tasks that still run.

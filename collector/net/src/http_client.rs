@@ -13,6 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 
+use crate::Boxed;
 use crate::body::PiecesBody;
 use crate::config::{Compression, CompressionParams, HttpClientConfig, check_extensions, header_map};
 use crate::connector::Connector;
@@ -70,7 +71,16 @@ impl HttpClient {
     ///
     /// # Errors
     /// TLS or the proxy cannot be set up, or an extension is missing.
-    pub async fn start(
+    pub fn start<'a>(
+        config: &'a HttpClientConfig,
+        host: &'a Host,
+        name: &'a str,
+        user_agent: &'a str,
+    ) -> Boxed<'a, Result<Self, Error>> {
+        Box::pin(Self::start_now(config, host, name, user_agent))
+    }
+
+    async fn start_now(
         config: &HttpClientConfig,
         host: &Host,
         name: &str,
@@ -125,7 +135,11 @@ impl HttpClient {
         self.exchange(request).await
     }
 
-    async fn exchange(&self, request: Request<PiecesBody>) -> Result<HttpAnswer, HttpFailure> {
+    fn exchange(&self, request: Request<PiecesBody>) -> Boxed<'_, Result<HttpAnswer, HttpFailure>> {
+        Box::pin(self.exchange_now(request))
+    }
+
+    async fn exchange_now(&self, request: Request<PiecesBody>) -> Result<HttpAnswer, HttpFailure> {
         let (method, url) = (request.method().clone(), request.uri().clone());
         let failed = |reason: String| HttpFailure::new(&method, &url, reason);
         let exchange = async {

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use tokio::sync::OnceCell;
 
+use crate::Boxed;
 use crate::body::{PiecesBody, read_body};
 use crate::config::HttpClientConfig;
 use crate::connector::{Conn, Connector};
@@ -43,7 +44,15 @@ impl HttpOnce {
     ///
     /// # Errors
     /// There is no answer, or one that is too large.
-    pub async fn send(
+    pub fn send(
+        &self,
+        request: Request<PiecesBody>,
+        limit: usize,
+    ) -> Boxed<'_, Result<HttpAnswer, HttpFailure>> {
+        Box::pin(self.send_now(request, limit))
+    }
+
+    async fn send_now(
         &self,
         mut request: Request<PiecesBody>,
         limit: usize,

@@ -29,6 +29,9 @@ mod serve;
 mod status;
 mod tls;
 
+/// A future in a box: what it does is then compiled here once, not in every crate that awaits it.
+pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 pub use body::{BodyError, PiecesBody, WholeBody, read_body};
 pub use client_info::client_info;
 pub use compression::{DecompressError, Encoding};

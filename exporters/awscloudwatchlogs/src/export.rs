@@ -89,6 +89,6 @@ impl Consumer for LogsExporter {
                 Outcome::Dropped(reason) => events.drop_items(reason, 1),
             });
         };
-        self.pusher.push(batch, make).await
+        self.pusher.push(batch, &make).await
     }
 }

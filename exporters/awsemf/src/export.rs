@@ -132,7 +132,7 @@ impl Consumer for CloudWatch {
         let make = |batch: &Batch, events: &mut Events| {
             self.translation.run(batch, events.now_ms(), &mut Escaped(events));
         };
-        self.pusher.push(batch, make).await
+        self.pusher.push(batch, &make).await
     }
 }
 

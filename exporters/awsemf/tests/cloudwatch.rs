@@ -12,7 +12,7 @@ use pdata::metrics::Number;
 use pdata::{Batch, MetricsBuilder, Signal};
 use serde_json::json;
 use testkit::TestTelemetry;
-use testkit::cwlogs::{CloudWatchLogs, Fault};
+use testkit::cwlogs::{CloudWatchLogs, Effect, Fault, Rule};
 
 struct Setup {
     service: CloudWatchLogs,
@@ -119,8 +119,9 @@ async fn groups_and_streams_are_made_on_demand() {
     assert_eq!(setup.count("awsemf_sent_events{exporter=awsemf}"), 2.0);
 }
 
+/// Upstream gives up after two attempts.
 #[tokio::test]
-async fn throttling_is_waited_out() {
+async fn throttling_treated_as_permanent() {
     let setup = Setup::new("").await;
     setup.service.fail([THROTTLED, THROTTLED]);
     setup.send(gauges(&["n"], now())).await.unwrap();
@@ -237,6 +238,47 @@ async fn rejected_events_are_counted() {
     setup.send(gauges(&["n"], now())).await.unwrap();
     assert_eq!(setup.count("awsemf_dropped_events{exporter=awsemf,reason=rejected_expired}"), 1.0);
     assert_eq!(setup.count("awsemf_sent_events{exporter=awsemf}"), 0.0);
+}
+
+/// Upstream fills requests to 262,144 bytes, a quarter of the limit.
+#[tokio::test]
+async fn requests_of_256_kib() {
+    let setup = Setup::new("").await;
+    let large = "x".repeat(100_000);
+    let mut builder = MetricsBuilder::default();
+    for number in 0..3 {
+        let mut resource = builder.resource();
+        resource.attribute("service.name", &format!("{number}"));
+        resource.gauge(&format!("m{number}{large}"), "Count", now(), Number::Int(1));
+    }
+    setup.send(builder.finish()).await.unwrap();
+    let recorded = setup.service.recorded();
+    assert_eq!(recorded.events.len(), 3);
+    // The first meets no stream.
+    assert_eq!(recorded.count("PutLogEvents"), 2);
+}
+
+/// Upstream sends again what was accepted without a sequence token in the answer.
+#[tokio::test]
+async fn accepted_request_sent_three_times() {
+    let setup = Setup::new("").await;
+    setup.send(gauges(&["n"], now())).await.unwrap();
+    setup.service.rule(Rule::put(Effect::WithoutToken));
+    setup.send(gauges(&["n"], now())).await.unwrap();
+    assert_eq!(setup.service.recorded().events.len(), 2);
+}
+
+/// Upstream does not send to the streams behind one that fails.
+#[tokio::test]
+async fn streams_not_sent_to_behind_one_that_fails() {
+    let setup = Setup::with(NODES, "").await;
+    setup.send(gauges(&["a", "b"], now())).await.unwrap();
+    let refused = Effect::Error { status: 400, code: "InvalidParameterException" };
+    setup.service.rule(Rule::put(refused).stream("a"));
+    assert!(setup.send(gauges(&["a", "b"], now())).await.unwrap_err().is_permanent());
+    let mut streams = setup.streams();
+    streams.sort();
+    assert_eq!(streams, ["a", "b", "b"]);
 }
 
 #[tokio::test]

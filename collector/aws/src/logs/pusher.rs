@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use component::{BoxError, Code, ConsumeError, Host, Kind, Settings};
 use confmap::Optional;
 use helper::{Origin, QueueConfig, RetryConfig, Sizer, log};
+use net::Boxed;
 use pdata::{Batch, Signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -123,7 +124,11 @@ impl Pusher {
     ///
     /// # Errors
     /// No region, a proxy or certificate that cannot be used, a storage that cannot be opened.
-    pub async fn start(&self, host: &Host) -> Result<(), BoxError> {
+    pub fn start<'a>(&'a self, host: &'a Host) -> Boxed<'a, Result<(), BoxError>> {
+        Box::pin(self.start_now(host))
+    }
+
+    async fn start_now(&self, host: &Host) -> Result<(), BoxError> {
         let name = format!("{}: CloudWatch Logs", self.settings.id);
         let session = self.config.session.load().await?;
         let client = Client::start(&session, host, &name, &self.config.user_agent).await?;
@@ -152,10 +157,18 @@ impl Pusher {
     /// # Errors
     /// Retryable: there is no room, or no answer yet; the same batch may be pushed again and is not sent twice. Permanent:
     /// events were refused for good.
-    pub async fn push(
+    pub fn push<'a>(
+        &'a self,
+        batch: Batch,
+        make: &'a (dyn Fn(&Batch, &mut Events) + Sync),
+    ) -> Boxed<'a, Result<(), ConsumeError>> {
+        Box::pin(self.push_now(batch, make))
+    }
+
+    async fn push_now(
         &self,
         batch: Batch,
-        make: impl FnOnce(&Batch, &mut Events) + Send,
+        make: &(dyn Fn(&Batch, &mut Events) + Sync),
     ) -> Result<(), ConsumeError> {
         let Some(started) = self.started.get() else {
             return Err(ConsumeError::retryable("the exporter is not started"));
@@ -198,7 +211,11 @@ impl Pusher {
     ///
     /// # Errors
     /// None.
-    pub async fn shutdown(&self, deadline: Instant) -> Result<(), BoxError> {
+    pub fn shutdown(&self, deadline: Instant) -> Boxed<'_, Result<(), BoxError>> {
+        Box::pin(self.shutdown_now(deadline))
+    }
+
+    async fn shutdown_now(&self, deadline: Instant) -> Result<(), BoxError> {
         self.queue.close();
         let Some(Started { delivery, client, tasks }) = self.started.get() else { return Ok(()) };
         let mut tasks = std::mem::take(&mut *tasks.lock().unwrap_or_else(PoisonError::into_inner));

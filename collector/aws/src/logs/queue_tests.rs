@@ -218,3 +218,19 @@ async fn a_closed_queue_hands_out_everything_and_ends() {
     queue.settle(a, true);
     assert!(queue.take().await.is_none());
 }
+
+/// Upstream keeps a pusher for every stream that it ever sent to.
+#[tokio::test(start_paused = true)]
+async fn streams_that_have_nothing_to_send_are_forgotten() {
+    let queue = Queue::new(limits(2, 1));
+    for stream in ["a", "b"] {
+        add(&queue, stream, &[(1, 1)]);
+    }
+    tokio::time::advance(LINGER).await;
+    for stream in ["a", "b"] {
+        let work = check_due(&queue, stream, &[1]).await;
+        queue.settle(work, true);
+    }
+    let state = queue.lock();
+    assert!(state.lanes.is_empty() && state.index.is_empty() && state.due.is_empty());
+}

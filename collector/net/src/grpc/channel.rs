@@ -15,6 +15,7 @@ use tonic::codec::CompressionEncoding;
 use super::codec::RawCodec;
 use super::connections::{Connections, Sender, State};
 use super::{ACCEPTED, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, broken, snappy};
+use crate::Boxed;
 use crate::config::{GrpcClientConfig, GrpcTarget, Place, check_extensions, header_map};
 use crate::dial::ClientTasks;
 use crate::error::Error;
@@ -51,7 +52,17 @@ impl GrpcClient {
     ///
     /// # Errors
     /// TLS cannot be set up, the compression is not one of gRPC, or an extension is missing.
-    pub async fn start(
+    pub fn start<'a>(
+        config: &'a GrpcClientConfig,
+        host: &'a Host,
+        name: &'a str,
+        user_agent: &'a str,
+        timeout: Option<Duration>,
+    ) -> Boxed<'a, Result<Self, Error>> {
+        Box::pin(Self::start_now(config, host, name, user_agent, timeout))
+    }
+
+    async fn start_now(
         config: &GrpcClientConfig,
         host: &Host,
         name: &str,
@@ -86,7 +97,11 @@ impl GrpcClient {
     ///
     /// # Errors
     /// The server's status, or one that says why there is none.
-    pub async fn unary(&self, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
+    pub fn unary(&self, path: &'static str, message: Bytes) -> Boxed<'_, Result<Bytes, Status>> {
+        Box::pin(self.unary_now(path, message))
+    }
+
+    async fn unary_now(&self, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
         let exchange =
             tower::service_fn(|request| async { self.exchange(request).await.map_err(tonic::Status::from) });
         let mut grpc = tonic::client::Grpc::with_origin(exchange, self.origin.clone())
