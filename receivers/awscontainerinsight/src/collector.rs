@@ -11,9 +11,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::health::{Health, chain};
-use crate::host::HostSource;
+use crate::host::{Extra, HostSource};
 use crate::identity::Identity;
 use crate::instance::Instance;
+use crate::leader::Lead;
+use crate::pods::PodsSource;
 use crate::record::Records;
 
 /// When figures are read.
@@ -34,6 +36,10 @@ pub(crate) struct Collector {
     pub(crate) instance: watch::Receiver<Instance>,
     pub(crate) identity: Identity,
     pub(crate) host: HostSource,
+    /// With Kubernetes.
+    pub(crate) pods: Option<PodsSource>,
+    /// With Kubernetes, for who leads.
+    pub(crate) lead: Option<Lead>,
     pub(crate) health: Health,
     pub(crate) records: Records,
     pub(crate) output: Output,
@@ -65,6 +71,9 @@ impl Scrape for Collector {
             tracing::warn!(skipped = tick.skipped, "a collection took longer than collection_interval");
         }
         self.identity.set_instance(&self.instance.borrow());
+        if let Some(pods) = &mut self.pods {
+            pods.refresh(&mut self.health).await;
+        }
         self.collect(Moment::now(self.origin)).await;
         let failures = self.health.take_failures();
         let records = self.records.len();
@@ -76,7 +85,18 @@ impl Scrape for Collector {
 
 impl Collector {
     async fn collect(&mut self, at: Moment) {
-        self.host.collect(at, &self.identity, &mut self.health, &mut self.records).await;
+        let Self { identity, host, pods, lead, health, records, .. } = self;
+        let extra = match pods {
+            Some(pods) => Extra { totals: pods.totals(host.machine()), cluster: Some(pods.cluster()) },
+            None => Extra::default(),
+        };
+        host.collect(at, extra, identity, health, records).await;
+        if let Some(pods) = pods {
+            pods.collect(at, host, identity, health, records);
+        }
+        if let Some(leading) = lead.as_ref().and_then(|lead| lead.borrow().clone()) {
+            leading.write(at, identity, records);
+        }
     }
 }
 

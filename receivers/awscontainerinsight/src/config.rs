@@ -30,28 +30,33 @@ pub struct Keys {
     pub host_name: String,
     /// Not in a container: read `/proc` even if there is a `/rootfs/proc`.
     pub run_on_systemd: bool,
-    /// Adds the fields of upstream's enhanced mode that the machine's own records have.
+    /// Adds the fields of upstream's enhanced mode. The API server's own metrics are not scraped yet.
     pub enable_control_plane_metrics: bool,
 
-    // Without effect so far: see `Config::ignored`.
-    /// Of pod records.
+    /// Adds `Service` to records of pods and containers. Default true.
     pub add_service_as_attribute: bool,
-    /// Of pod records.
+    /// Do not shorten the `PodName` of `kube-proxy` pods, nor that of Jobs.
     pub prefer_full_pod_name: bool,
-    /// Of pod records.
+    /// Shorten the `PodName` of Jobs as upstream does: at the first dash or dot, if the name does not end with ten digits.
+    pub shorten_job_pod_names: bool,
+    /// Adds `FullPodName`.
     pub add_full_pod_name_metric_label: bool,
-    /// Of container records.
+    /// Adds `ContainerName` to records of containers.
     pub add_container_name_metric_label: bool,
-    /// Of cluster records.
+    /// Measures the files that containers have written. Default true.
+    pub enable_container_filesystem_metrics: bool,
+    /// The kubelet's address where the environment variable `HOST_IP` is not set.
+    pub host_ip: String,
+    /// The name of the lock by which collectors find out who makes records of the cluster.
     pub leader_lock_name: String,
-    /// Of cluster records.
+    /// The lock is an annotation of a ConfigMap, not a Lease.
     pub leader_lock_using_config_map_only: bool,
+
+    // Without effect so far: see `Config::ignored`.
     /// Of GPU, Neuron and EFA records.
     pub accelerated_compute_metrics: bool,
     /// Of the kubelet's client.
     pub kube_config_path: String,
-    /// Of the kubelet's client.
-    pub host_ip: String,
     /// An extension that AWS requests pass through.
     pub middleware: Option<String>,
 }
@@ -65,8 +70,10 @@ impl Default for Keys {
             host_name: String::new(),
             run_on_systemd: false,
             enable_control_plane_metrics: false,
+            enable_container_filesystem_metrics: true,
             add_service_as_attribute: true,
             prefer_full_pod_name: false,
+            shorten_job_pod_names: false,
             add_full_pod_name_metric_label: false,
             add_container_name_metric_label: false,
             leader_lock_name: "otel-container-insight-clusterleader".to_owned(),
@@ -113,24 +120,13 @@ macro_rules! changed {
 }
 
 impl Config {
-    /// The keys that were changed and have no effect, or not their whole effect, in this version: the records they are
-    /// about are not made yet, and no AWS request is.
+    /// The keys that were changed and have no effect in this version: the records they are about are not made yet, and no
+    /// AWS request is.
     pub(crate) fn ignored(&self) -> Vec<&'static str> {
         let own = changed!(
             &self.keys,
             Keys::default(),
-            [
-                add_service_as_attribute,
-                prefer_full_pod_name,
-                add_full_pod_name_metric_label,
-                add_container_name_metric_label,
-                leader_lock_name,
-                leader_lock_using_config_map_only,
-                accelerated_compute_metrics,
-                kube_config_path,
-                host_ip,
-                middleware,
-            ]
+            [accelerated_compute_metrics, kube_config_path, middleware,]
         );
         let session = changed!(
             &self.session,
@@ -151,9 +147,7 @@ impl Config {
                 certificate_file_path,
             ]
         );
-        let partly = "enable_control_plane_metrics (but for memory_failures_total)";
-        let partly = self.keys.enable_control_plane_metrics.then_some(partly);
-        own.chain(session).chain(partly).collect()
+        own.chain(session).collect()
     }
 }
 
@@ -187,9 +181,9 @@ mod tests {
     fn every_key_of_upstream_and_its_fork_is_known() {
         let config: Config = confmap::from_yaml(
             "{collection_interval: 30s, container_orchestrator: eks, add_service_as_attribute: false,
-            prefer_full_pod_name: true, add_full_pod_name_metric_label: true, add_container_name_metric_label: true,
+            prefer_full_pod_name: true, shorten_job_pod_names: true, add_full_pod_name_metric_label: true, add_container_name_metric_label: true,
             cluster_name: c, leader_lock_name: cwagent-clusterleader, leader_lock_using_config_map_only: true,
-            enable_control_plane_metrics: true, accelerated_compute_metrics: true, kube_config_path: /k,
+            enable_control_plane_metrics: true, enable_container_filesystem_metrics: false, accelerated_compute_metrics: true, kube_config_path: /k,
             host_ip: 10.0.0.1, host_name: h, run_on_systemd: true, middleware: agenthealth/logs, num_workers: 1,
             endpoint: e, request_timeout_seconds: 1, max_retries: 1, no_verify_ssl: true, proxy_address: p, region: r,
             local_mode: true, resource_arn: a, role_arn: b, external_id: x, profile: p,
@@ -198,8 +192,8 @@ mod tests {
         .unwrap();
         assert_eq!(config.keys.collection_interval, Duration::from_secs(30));
         let ignored = config.ignored();
-        assert_eq!(ignored.len(), 23);
-        for effective in ["cluster_name", "host_name", "run_on_systemd", "local_mode", "imds_retries"] {
+        assert_eq!(ignored.len(), 15);
+        for effective in ["cluster_name", "host_ip", "prefer_full_pod_name", "local_mode", "imds_retries"] {
             assert!(!ignored.contains(&effective), "{effective}");
         }
         assert_eq!(Config::default().ignored(), [""; 0]);

@@ -7,4 +7,5 @@ mod source;
 #[cfg(test)]
 pub(crate) mod golden_tests;
 
+pub(crate) use records::Extra;
 pub(crate) use source::HostSource;

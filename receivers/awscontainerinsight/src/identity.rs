@@ -42,6 +42,11 @@ impl Identity {
 
     /// Adds the attributes that every record of the machine has.
     pub(crate) fn describe(&self, record: &mut Record<'_>) {
+        self.describe_with(self.kubernetes.as_deref(), record);
+    }
+
+    /// [`Identity::describe`] with another text for the attribute `kubernetes`, or none.
+    pub(crate) fn describe_with(&self, kubernetes: Option<&str>, record: &mut Record<'_>) {
         let mut known = |key: &str, value: &Option<String>| {
             if let Some(value) = value {
                 record.attribute(key, value);
@@ -51,11 +56,33 @@ impl Identity {
         known("NodeName", &self.node_name);
         known("InstanceId", &self.instance.id);
         known("InstanceType", &self.instance.kind);
-        known("kubernetes", &self.kubernetes);
+        if let Some(kubernetes) = kubernetes {
+            record.attribute("kubernetes", kubernetes);
+        }
         // Upstream sets it from the instance's tags, to nothing when it does not know them.
         if self.orchestrator != Orchestrator::None {
             record.attribute("AutoScalingGroupName", "");
         }
+    }
+
+    /// Adds the attributes that records of the cluster have: `NodeName` is the leader's.
+    pub(crate) fn describe_cluster(&self, record: &mut Record<'_>) {
+        self.describe_cluster_alone(record);
+        if let Some(name) = &self.node_name {
+            record.attribute("NodeName", name);
+        }
+    }
+
+    /// Adds the attribute `ClusterName`.
+    pub(crate) fn describe_cluster_alone(&self, record: &mut Record<'_>) {
+        if let Some(name) = &self.cluster_name {
+            record.attribute("ClusterName", name);
+        }
+    }
+
+    /// `NodeName`, where it is known.
+    pub(crate) fn node_name(&self) -> Option<&str> {
+        self.node_name.as_deref()
     }
 
     /// Adds the attributes of a block device. The EBS volume is asked for every time: a name may pass to another

@@ -10,16 +10,24 @@
 //! | `instance` | which EC2 instance this is: asked in the background, used when the answer comes |
 //! | `identity` | the attributes that all records share |
 //! | `host` | the machine's own figures and their records |
+//! | `pods` | what the kubelet and the kernel say of pods and containers, and their records |
+//! | `cluster` | what records need of the API server |
+//! | `leader` | records of the cluster as a whole |
+//! | `figures` | the fields that records of machines, pods and containers share |
 //! | `record`, `rate` | how a record is written; what a counter's rate is |
 //! | `collector` | one collection: asks every source, hands the payload on |
 //! | `receiver` | start and shutdown |
 
+mod cluster;
 mod collector;
 mod config;
+mod figures;
 mod health;
 mod host;
 mod identity;
 mod instance;
+mod leader;
+mod pods;
 mod rate;
 mod receiver;
 mod record;

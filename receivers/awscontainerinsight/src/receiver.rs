@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use component::{BoxError, Component, Consumer, Host, Notice, Settings, async_trait};
 use helper::scraper::{Schedule, run};
+use k8s::{Election, ElectionConfig, KubeletConfig, Lock, Watches};
 use node::{HostPaths, Version};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,11 +14,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::cluster::{Cluster, Wanted};
 use crate::collector::{Collector, Output};
-use crate::health::Health;
+use crate::health::{Health, chain};
 use crate::host::HostSource;
 use crate::identity::Identity;
 use crate::instance::{Instance, InstanceMetadata, InstanceSource, NodeObject, look_up};
+use crate::leader::{Lead, stand};
+use crate::pods::{KubeletPods, Naming, Options, PodList, PodSource, PodsSource};
 use crate::record::Records;
 use crate::surroundings::{Orchestrator, Surroundings};
 
@@ -39,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) paths: HostPaths,
     /// Who may know which EC2 instance it is; taken at the start.
     pub(crate) instance_sources: Mutex<Vec<Box<dyn InstanceSource>>>,
+    /// Who knows the pods, with Kubernetes; taken at the start.
+    pub(crate) pods: Mutex<Option<Box<dyn PodSource>>>,
 }
 
 impl Machine {
@@ -52,7 +58,8 @@ impl Machine {
         };
         let surroundings = Surroundings::discover(config);
         let instance_sources = Mutex::new(instance_sources(&surroundings, config));
-        Self { surroundings, paths, instance_sources }
+        let pods = surroundings.kubelet.as_deref().map(kubelet);
+        Self { surroundings, paths, instance_sources, pods: Mutex::new(pods) }
     }
 }
 
@@ -70,6 +77,14 @@ fn instance_sources(surroundings: &Surroundings, config: &Config) -> Vec<Box<dyn
         sources.push(Box::new(InstanceMetadata { retries }));
     }
     sources
+}
+
+/// The kubelet, with the pod's service account as far as there is one.
+fn kubelet(address: &str) -> Box<dyn PodSource> {
+    let mut config = KubeletConfig::new(address);
+    config.token_file = config.token_file.filter(|path| path.exists());
+    config.ca_file = config.ca_file.filter(|path| path.exists());
+    Box::new(KubeletPods::new(config))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,22 +110,114 @@ impl Receiver {
         }
     }
 
-    fn collector(&self, instance: watch::Receiver<Instance>) -> Collector {
+    fn collector(
+        &self,
+        instance: watch::Receiver<Instance>,
+        pods: Option<PodList>,
+        cluster: Cluster,
+        lead: Option<Lead>,
+    ) -> Collector {
         let Machine { surroundings, paths, .. } = &self.machine;
         let mut health = Health::default();
         let enhanced = self.config.keys.enable_control_plane_metrics;
         let mut host = HostSource::new(paths.clone(), surroundings.orchestrator, enhanced);
         host.open(&mut health);
+        let pods = pods.map(|list| {
+            let cgroups = host.reader().cgroups();
+            PodsSource::new(list, cluster, paths, cgroups, self.options())
+        });
         Collector {
             collecting: Arc::clone(&self.collecting),
             origin: Instant::now(),
             instance,
             identity: Identity::new(surroundings, paths.sys.clone()),
             host,
+            pods,
+            lead,
             health,
             records: Records::default(),
             output: Output::new(&self.settings, Arc::clone(&self.output)),
         }
+    }
+
+    fn options(&self) -> Options {
+        let keys = &self.config.keys;
+        Options {
+            naming: Naming {
+                prefer_full: keys.prefer_full_pod_name,
+                shorten_jobs: keys.shorten_job_pod_names,
+            },
+            full_pod_name: keys.add_full_pod_name_metric_label,
+            container_name: keys.add_container_name_metric_label,
+            enhanced: keys.enable_control_plane_metrics,
+            files: keys.enable_container_filesystem_metrics,
+        }
+    }
+
+    /// The connection to the API server, if this is one of its pods.
+    fn watches(&self, service: &Host) -> Option<Watches> {
+        if self.machine.surroundings.orchestrator != Orchestrator::Eks || !k8s::is_in_cluster() {
+            return None;
+        }
+        let watches = Watches::in_cluster(service);
+        watches
+            .inspect_err(|error| {
+                let error = chain(error);
+                tracing::warn!(receiver = %self.settings.id, error, "no records of the cluster, no Service");
+            })
+            .ok()
+    }
+
+    /// The API server's objects that records of this machine need.
+    fn cluster(&self, watches: Option<&Watches>) -> Cluster {
+        let keys = &self.config.keys;
+        let node = self.machine.surroundings.node_name.clone();
+        let wanted = Wanted {
+            services: keys.add_service_as_attribute,
+            node: node.filter(|_| keys.enable_control_plane_metrics),
+        };
+        watches.map(|watches| Cluster::watch(watches, &wanted)).unwrap_or_default()
+    }
+
+    /// Stands for election as the collector that makes records of the cluster.
+    fn stand_for_election(&self, watches: Option<&Watches>, host: &Host) -> Option<(Lead, JoinHandle<()>)> {
+        let (keys, surroundings) = (&self.config.keys, &self.machine.surroundings);
+        let (watches, identity) = (watches?, surroundings.node_name.clone()?);
+        let Some(namespace) = surroundings.namespace.clone() else {
+            tracing::warn!(
+                receiver = %self.settings.id,
+                "this pod's namespace is not known, so there are no records of the cluster: set the environment \
+                 variable K8S_NAMESPACE from metadata.namespace"
+            );
+            return None;
+        };
+        let name = keys.leader_lock_name.clone();
+        let lock = if keys.leader_lock_using_config_map_only {
+            Lock::ConfigMap { namespace, name }
+        } else {
+            Lock::Lease { namespace, name }
+        };
+        let election = Election::start(watches.api().clone(), host, lock, ElectionConfig::new(identity));
+        let leadership = election
+            .inspect_err(|error| {
+                let error = chain(error);
+                tracing::warn!(receiver = %self.settings.id, error, "no records of the cluster");
+            })
+            .ok()?;
+        let (sender, lead) = watch::channel(None);
+        let standing = stand(leadership, watches.clone(), self.options(), sender, self.stop.clone());
+        Some((lead, host.spawn(format!("{}: leader", self.settings.id), standing)))
+    }
+
+    /// Begins to answer collections that ask for the pods.
+    fn answer_for_pods(&self, host: &Host) -> (Option<PodList>, Option<JoinHandle<()>>) {
+        let Some(source) = lock(&self.machine.pods).take() else { return (None, None) };
+        let (list, answering) = PodList::new(source, *self.config.keys.collection_interval);
+        let (stop, search) = (self.stop.clone(), host.search("kubelet"));
+        let task = host.spawn(format!("{}: kubelet", self.settings.id), async move {
+            stop.run_until_cancelled(answering.run(Some(search))).await;
+        });
+        (Some(list), Some(task))
     }
 
     /// Says what was found and what was not.
@@ -125,7 +232,10 @@ impl Receiver {
             Some((Version::V2, true)) => "v2, but only this container's: figures come from /proc",
         };
         let kubelet = match surroundings.orchestrator {
-            Orchestrator::Eks => "not asked by this version: no pod and container records, no requests",
+            Orchestrator::Eks => match &surroundings.kubelet {
+                Some(address) => address.as_str(),
+                None => "no address: records of the machine only, no pods and containers",
+            },
             Orchestrator::Ecs | Orchestrator::None => {
                 "none: records of the machine only, no pods and containers"
             }
@@ -139,7 +249,9 @@ impl Receiver {
                 machine.memory.unwrap_or_default() as f64 / (1 << 30) as f64,
             ),
         });
-        service.notice(Notice::NotFound { what: "kubelet".into(), detail: kubelet.into() });
+        if surroundings.kubelet.is_none() {
+            service.notice(Notice::NotFound { what: "kubelet".into(), detail: kubelet.into() });
+        }
         tracing::info!(
             receiver = %self.settings.id,
             orchestrator = surroundings.orchestrator.as_str(),
@@ -193,10 +305,13 @@ impl Receiver {
 impl Component for Receiver {
     async fn start(&self, host: &Host) -> Result<(), BoxError> {
         let (sender, receiver) = watch::channel(Instance::default());
-        let collector = self.collector(receiver);
+        let (pods, answering) = self.answer_for_pods(host);
+        let watches = self.watches(host);
+        let (lead, standing) = self.stand_for_election(watches.as_ref(), host).unzip();
+        let collector = self.collector(receiver, pods, self.cluster(watches.as_ref()), lead);
         self.tell(&collector.host, host);
         let tasks = [self.look_up_instance(host, sender), self.collect_at_interval(host, collector)];
-        lock(&self.tasks).extend(tasks);
+        lock(&self.tasks).extend(tasks.into_iter().chain(answering).chain(standing));
         Ok(())
     }
 

@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep};
 use crate::Config;
 use crate::host::golden_tests::{lay_out, paths_below};
 use crate::instance::{Instance, InstanceSource, NodeObject};
+use crate::pods::PodSource;
+use crate::pods::test_machine::{Answers, Reply, ScriptedKubelet};
 use crate::receiver::{Machine, Receiver};
 use crate::surroundings::{Orchestrator, Surroundings};
 
@@ -43,6 +45,16 @@ async fn start(
     output: Arc<dyn Consumer>,
     instance_sources: Vec<Box<dyn InstanceSource>>,
 ) -> Running {
+    start_with(yaml, output, instance_sources, None).await
+}
+
+/// [`start`] with somebody who knows the pods.
+async fn start_with(
+    yaml: &str,
+    output: Arc<dyn Consumer>,
+    instance_sources: Vec<Box<dyn InstanceSource>>,
+    pods: Option<Box<dyn PodSource>>,
+) -> Running {
     let root = tempfile::tempdir().unwrap();
     lay_out(root.path(), "v2-first");
     std::fs::write(root.path().join("proc/self/mountinfo"), "").unwrap();
@@ -53,6 +65,8 @@ async fn start(
         node_name_from: "HOST_NAME",
         cluster_name: None,
         cluster_name_from: "not known",
+        kubelet: None,
+        namespace: None,
     };
     let telemetry = TestTelemetry::default();
     let settings: Settings = telemetry.settings(Kind::Receiver, "awscontainerinsightreceiver");
@@ -61,6 +75,7 @@ async fn start(
         surroundings,
         paths: paths_below(root.path()),
         instance_sources: Mutex::new(instance_sources),
+        pods: Mutex::new(pods),
     };
     let receiver = Receiver::new(settings, Arc::new(config), output, machine);
     let tasks = TaskSet::default();
@@ -179,9 +194,47 @@ async fn what_was_found_and_what_is_missing_is_told_once() {
     told("node_name=\"node-1\"");
     told("cgroup=\"v2\"");
     told("cores=2");
-    told("kubelet=\"not asked by this version");
+    told("kubelet=\"no address");
     told("accelerated_compute_metrics, region");
     told("set the key cluster_name or the environment variable CLUSTER_NAME");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kubelet_that_fails_is_told_once_and_so_is_its_recovery() {
+    let (log, _guard) = capture_log();
+    let sink = RecordingSink::new();
+    let pod = serde_json::json!([{
+        "metadata": {"name": "pod", "namespace": "ns", "uid": "u"},
+        "spec": {"containers": [{"name": "app"}]},
+        "status": {"phase": "Running", "containerStatuses": [{"name": "app", "state": {"running": {}}}]},
+    }]);
+    let answers = Answers::default();
+    let list = || Reply::Pods(pod.clone());
+    answers.lock().unwrap().extend([Reply::Fails, Reply::Fails, list(), list(), Reply::Fails, list()]);
+    let kubelet = Box::new(ScriptedKubelet(Arc::clone(&answers)));
+    let running = start_with("{}", sink.clone(), vec![], Some(kubelet)).await;
+    sleep(5 * MINUTE + MOMENT).await;
+    running.shut_down(MINUTE).await.unwrap();
+
+    let counted: Vec<_> = sink
+        .batches()
+        .iter()
+        .map(|batch| records(batch, "Node").0.contains_key("node_number_of_running_pods"))
+        .collect();
+    // One failure later on does not matter: the list before is good for two minutes.
+    assert_eq!(counted, [false, false, true, true, true, true]);
+    let (pod, attributes) = records(&sink.batches()[3], "Pod");
+    assert_eq!(pod["pod_number_of_running_containers"], Number::Int(1));
+    assert_eq!(
+        attributes["kubernetes"],
+        r#"{"host":"node-1","namespace_name":"ns","pod_id":"u","pod_name":"pod"}"#
+    );
+    assert_eq!(running.telemetry.value(ERRORED), 3.0);
+    let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let told = |words: &str| {
+        text.lines().filter(|line| line.contains("the kubelet's pods") && line.contains(words)).count()
+    };
+    assert_eq!((told("WARN"), told("can read this source again")), (2, 2), "{text}");
 }
 
 /// Knows the instance from some time on.

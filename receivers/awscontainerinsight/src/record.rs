@@ -17,6 +17,19 @@ pub(crate) enum RecordType {
     InstanceFs,
     InstanceDiskIo,
     InstanceNet,
+    Pod,
+    /// A pod without a node, told by the leader: its type is `Pod` as well.
+    PendingPod,
+    PodNet,
+    Container,
+    ContainerFs,
+    Cluster,
+    ClusterNamespace,
+    ClusterService,
+    Deployment,
+    DaemonSet,
+    StatefulSet,
+    ReplicaSet,
 }
 
 /// A metric's name behind its type's prefix, and its unit.
@@ -39,16 +52,49 @@ pub(crate) mod field {
 
     fields! {
         "": CPU_USAGE_TOTAL = "cpu_usage_total", CPU_USAGE_USER = "cpu_usage_user",
-            CPU_USAGE_SYSTEM = "cpu_usage_system", CPU_LIMIT = "cpu_limit";
+            CPU_USAGE_SYSTEM = "cpu_usage_system", CPU_LIMIT = "cpu_limit",
+            CPU_REQUEST = "cpu_request";
         "Percent": CPU_UTILIZATION = "cpu_utilization", MEMORY_UTILIZATION = "memory_utilization",
-            FILESYSTEM_UTILIZATION = "filesystem_utilization";
+            FILESYSTEM_UTILIZATION = "filesystem_utilization",
+            CPU_RESERVED_CAPACITY = "cpu_reserved_capacity", MEMORY_RESERVED_CAPACITY = "memory_reserved_capacity",
+            CPU_OVER_POD_LIMIT = "cpu_utilization_over_pod_limit",
+            MEMORY_OVER_POD_LIMIT = "memory_utilization_over_pod_limit",
+            CPU_OVER_CONTAINER_LIMIT = "cpu_utilization_over_container_limit",
+            MEMORY_OVER_CONTAINER_LIMIT = "memory_utilization_over_container_limit";
         "Bytes": MEMORY_USAGE = "memory_usage", MEMORY_CACHE = "memory_cache", MEMORY_RSS = "memory_rss",
             MEMORY_MAX_USAGE = "memory_max_usage", MEMORY_SWAP = "memory_swap",
             MEMORY_MAPPED_FILE = "memory_mapped_file", MEMORY_WORKING_SET = "memory_working_set",
-            MEMORY_LIMIT = "memory_limit", FILESYSTEM_USAGE = "filesystem_usage",
+            MEMORY_LIMIT = "memory_limit", MEMORY_REQUEST = "memory_request", FILESYSTEM_USAGE = "filesystem_usage",
             FILESYSTEM_CAPACITY = "filesystem_capacity", FILESYSTEM_AVAILABLE = "filesystem_available";
         "Count": MEMORY_FAILCNT = "memory_failcnt", FILESYSTEM_INODES = "filesystem_inodes",
-            FILESYSTEM_INODES_FREE = "filesystem_inodes_free";
+            FILESYSTEM_INODES_FREE = "filesystem_inodes_free",
+            NUMBER_OF_RUNNING_PODS = "number_of_running_pods",
+            NUMBER_OF_RUNNING_CONTAINERS = "number_of_running_containers",
+            NUMBER_OF_CONTAINERS = "number_of_containers",
+            NUMBER_OF_CONTAINER_RESTARTS = "number_of_container_restarts",
+            STATUS_PENDING = "status_pending", STATUS_RUNNING = "status_running",
+            STATUS_SUCCEEDED = "status_succeeded", STATUS_FAILED = "status_failed",
+            STATUS_READY = "status_ready", STATUS_SCHEDULED = "status_scheduled",
+            STATUS_UNKNOWN = "status_unknown",
+            CONTAINERS_RUNNING = "container_status_running", CONTAINERS_WAITING = "container_status_waiting",
+            CONTAINERS_TERMINATED = "container_status_terminated",
+            WAITING_CRASH_LOOP = "container_status_waiting_reason_crash_loop_back_off",
+            WAITING_IMAGE = "container_status_waiting_reason_image_pull_error",
+            WAITING_START = "container_status_waiting_reason_start_error",
+            WAITING_CREATE = "container_status_waiting_reason_create_container_error",
+            WAITING_CONFIG = "container_status_waiting_reason_create_container_config_error",
+            TERMINATED_OOM = "container_status_terminated_reason_oom_killed",
+            STATUS_CAPACITY_PODS = "status_capacity_pods", STATUS_ALLOCATABLE_PODS = "status_allocatable_pods",
+            CONDITION_READY = "status_condition_ready",
+            CONDITION_DISK_PRESSURE = "status_condition_disk_pressure",
+            CONDITION_MEMORY_PRESSURE = "status_condition_memory_pressure",
+            CONDITION_PID_PRESSURE = "status_condition_pid_pressure",
+            CONDITION_NETWORK_UNAVAILABLE = "status_condition_network_unavailable",
+            CONDITION_UNKNOWN = "status_condition_unknown",
+            NODE_COUNT = "node_count", FAILED_NODE_COUNT = "failed_node_count",
+            REPLICAS_DESIRED = "replicas_desired", REPLICAS_READY = "replicas_ready",
+            REPLICAS_AVAILABLE = "status_replicas_available",
+            REPLICAS_UNAVAILABLE = "status_replicas_unavailable";
         "Count/Second": MEMORY_PGFAULT = "memory_pgfault", MEMORY_PGMAJFAULT = "memory_pgmajfault",
             MEMORY_HIERARCHICAL_PGFAULT = "memory_hierarchical_pgfault",
             MEMORY_HIERARCHICAL_PGMAJFAULT = "memory_hierarchical_pgmajfault",
@@ -97,6 +143,17 @@ impl RecordType {
             Self::InstanceFs => "InstanceFS",
             Self::InstanceDiskIo => "InstanceDiskIO",
             Self::InstanceNet => "InstanceNet",
+            Self::Pod | Self::PendingPod => "Pod",
+            Self::PodNet => "PodNet",
+            Self::Container => "Container",
+            Self::ContainerFs => "ContainerFS",
+            Self::Cluster => "Cluster",
+            Self::ClusterNamespace => "ClusterNamespace",
+            Self::ClusterService => "ClusterService",
+            Self::Deployment => "ClusterDeployment",
+            Self::DaemonSet => "ClusterDaemonSet",
+            Self::StatefulSet => "ClusterStatefulSet",
+            Self::ReplicaSet => "ClusterReplicaSet",
         }
     }
 
@@ -107,6 +164,13 @@ impl RecordType {
             Self::NodeNet => "node_interface_",
             Self::Instance | Self::InstanceFs | Self::InstanceDiskIo => "instance_",
             Self::InstanceNet => "instance_interface_",
+            Self::Pod | Self::PendingPod => "pod_",
+            Self::PodNet => "pod_interface_",
+            Self::Container | Self::ContainerFs => "container_",
+            Self::Cluster => "cluster_",
+            Self::ClusterNamespace => "namespace_",
+            Self::ClusterService => "service_",
+            Self::Deployment | Self::DaemonSet | Self::StatefulSet | Self::ReplicaSet => "",
         }
     }
 
@@ -115,9 +179,21 @@ impl RecordType {
         match self {
             Self::Node => r#"["cadvisor","/proc","pod","calculated"]"#,
             Self::Instance => r#"["cadvisor","/proc","ecsagent","calculated"]"#,
-            Self::NodeFs | Self::NodeNet | Self::InstanceFs | Self::InstanceNet => {
-                r#"["cadvisor","calculated"]"#
-            }
+            Self::NodeFs
+            | Self::NodeNet
+            | Self::InstanceFs
+            | Self::InstanceNet
+            | Self::PodNet
+            | Self::ContainerFs => r#"["cadvisor","calculated"]"#,
+            Self::Pod | Self::Container => r#"["cadvisor","pod","calculated"]"#,
+            Self::PendingPod
+            | Self::Cluster
+            | Self::ClusterNamespace
+            | Self::ClusterService
+            | Self::Deployment
+            | Self::DaemonSet
+            | Self::StatefulSet
+            | Self::ReplicaSet => r#"["apiserver"]"#,
             Self::NodeDiskIo | Self::InstanceDiskIo => r#"["cadvisor"]"#,
         }
     }
@@ -163,6 +239,14 @@ impl Record<'_> {
     pub(crate) fn double(&mut self, field: Field, value: Option<f64>) {
         if let Some(value) = value {
             self.field(field, Number::Double(value));
+        }
+    }
+
+    /// Adds an integer under a name of its own, without its type's prefix and without a unit.
+    pub(crate) fn int_as(&mut self, name: &str, value: Option<u64>) {
+        if let Some(value) = value {
+            let value = Number::Int(i64::try_from(value).unwrap_or(i64::MAX));
+            self.resource.gauge(name, "", self.time_unix_nano, value);
         }
     }
 

@@ -5,6 +5,9 @@ use crate::Config;
 /// Environment variables that name the cluster, best first.
 const CLUSTER_NAME_VARIABLES: &[&str] = &["CLUSTER_NAME", "K8S_CLUSTER_NAME"];
 
+/// Where a service account's namespace is mounted.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
 /// What runs the containers of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Orchestrator {
@@ -26,6 +29,10 @@ pub(crate) struct Surroundings {
     pub(crate) node_name_from: &'static str,
     pub(crate) cluster_name: Option<String>,
     pub(crate) cluster_name_from: &'static str,
+    /// The kubelet's address, with Kubernetes, as far as it can be known.
+    pub(crate) kubelet: Option<String>,
+    /// The namespace of this pod.
+    pub(crate) namespace: Option<String>,
 }
 
 impl Orchestrator {
@@ -43,7 +50,10 @@ impl Surroundings {
     /// Looks at the environment of this process.
     pub(crate) fn discover(config: &Config) -> Self {
         let environment = |name: &str| std::env::var(name).ok();
-        Self::discover_with(config, environment, k8s::is_in_cluster(), node::hostname())
+        let mut found = Self::discover_with(config, environment, k8s::is_in_cluster(), node::hostname());
+        let file = || std::fs::read_to_string(NAMESPACE_FILE).ok().map(|name| name.trim().to_owned());
+        found.namespace = found.namespace.or_else(|| file().filter(|name| !name.is_empty()));
+        found
     }
 
     fn discover_with(
@@ -56,7 +66,21 @@ impl Surroundings {
         let (orchestrator, orchestrator_from) = orchestrator(config, &variable, in_cluster);
         let (node_name, node_name_from) = node_name(config, &variable, orchestrator, machine_name);
         let (cluster_name, cluster_name_from) = cluster_name(config, &variable);
-        Self { orchestrator, orchestrator_from, node_name, node_name_from, cluster_name, cluster_name_from }
+        let node = node_name.clone().filter(|_| node_name_from != FROM_MACHINE);
+        let kubelet = variable("HOST_IP")
+            .or_else(|| Some(config.keys.host_ip.clone()).filter(|address| !address.is_empty()))
+            .or(node)
+            .filter(|_| orchestrator == Orchestrator::Eks);
+        Self {
+            orchestrator,
+            orchestrator_from,
+            node_name,
+            node_name_from,
+            cluster_name,
+            cluster_name_from,
+            kubelet,
+            namespace: variable("K8S_NAMESPACE"),
+        }
     }
 
     /// What is missing although records should have it, and what to do about it.
@@ -72,6 +96,12 @@ impl Surroundings {
             remedies.push(
                 "the node's name is not known, so records have the host name, which in a pod is usually the pod's: set \
                  the environment variable HOST_NAME from spec.nodeName, or the key host_name",
+            );
+        }
+        if self.orchestrator == Orchestrator::Eks && self.kubelet.is_none() {
+            remedies.push(
+                "the kubelet's address is not known, so there are no records of pods and containers: set the environment \
+                 variable HOST_IP from status.hostIP, or the key host_ip",
             );
         }
         remedies
@@ -200,7 +230,23 @@ mod tests {
         }
         check("cluster_name: c", false, &[]);
         check("{}", false, &["the cluster's name"]);
-        check("{}", true, &["the cluster's name", "the node's name"]);
+        check("{}", true, &["the cluster's name", "the node's name", "the kubelet's address"]);
         check("{cluster_name: c, host_name: h}", true, &[]);
+        check("{cluster_name: c, host_ip: 10.0.0.1}", true, &["the node's name"]);
+    }
+
+    #[test]
+    fn kubelets() {
+        fn check(yaml: &str, variables: &[(&str, &str)], in_cluster: bool, expected: Option<&str>) {
+            let found = discover(yaml, variables, in_cluster).kubelet;
+            assert_eq!(found.as_deref(), expected, "{yaml} {variables:?}");
+        }
+        let address = ("HOST_IP", "10.0.0.1");
+        check("{}", &[address, ("HOST_NAME", "n")], true, Some("10.0.0.1"));
+        check("host_ip: 10.0.0.2", &[], true, Some("10.0.0.2"));
+        check("host_ip: 10.0.0.2", &[address], true, Some("10.0.0.1"));
+        check("{}", &[("HOST_NAME", "n")], true, Some("n"));
+        check("{}", &[], true, None);
+        check("{}", &[address], false, None);
     }
 }

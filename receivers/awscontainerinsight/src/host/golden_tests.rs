@@ -10,7 +10,7 @@ use node::{Filesystem, FilesystemUsage, HostPaths};
 use pdata::Batch;
 use pdata::metrics::{Data, Number, resources};
 
-use super::HostSource;
+use super::{Extra, HostSource};
 use crate::collector::Moment;
 use crate::health::Health;
 use crate::identity::Identity;
@@ -19,7 +19,7 @@ use crate::record::Records;
 use crate::surroundings::{Orchestrator, Surroundings};
 
 /// The first collection: Unix time in nanoseconds.
-const TIME: u64 = 1_767_225_660_123_000_000;
+pub(crate) const TIME: u64 = 1_767_225_660_123_000_000;
 
 struct Case {
     name: &'static str,
@@ -69,6 +69,8 @@ async fn collect_twice(case: &Case) -> String {
         node_name_from: "",
         cluster_name: known("demo"),
         cluster_name_from: "",
+        kubelet: None,
+        namespace: None,
     };
     let mut identity = Identity::new(&surroundings, paths.sys.clone());
     identity.set_instance(&Instance {
@@ -77,7 +79,7 @@ async fn collect_twice(case: &Case) -> String {
         availability_zone: known("us-east-1b"),
     });
     let mut host = HostSource::new(paths, case.orchestrator, case.enhanced);
-    host.sizes.ask = size;
+    host.set_sizes(size);
     let mut health = Health::default();
     host.open(&mut health);
 
@@ -87,7 +89,7 @@ async fn collect_twice(case: &Case) -> String {
         lay_out(root.path(), &format!("{}-{stage}", case.tree));
         let passed = Duration::from_secs(60 * minute as u64);
         let at = Moment { unix_nano: TIME + passed.as_nanos() as u64, monotonic: passed };
-        host.collect(at, &identity, &mut health, &mut records).await;
+        host.collect(at, Extra::default(), &identity, &mut health, &mut records).await;
         assert_eq!(health.take_failures(), 0, "{} {stage}", case.name);
         let batch = records.take();
         let _ = writeln!(text, "# {stage}: {} points", batch.items());
@@ -97,7 +99,7 @@ async fn collect_twice(case: &Case) -> String {
 }
 
 /// The size of a filesystem that is not there.
-fn size(filesystem: &Filesystem) -> Result<FilesystemUsage, node::Error> {
+pub(crate) fn size(filesystem: &Filesystem) -> Result<FilesystemUsage, node::Error> {
     Ok(match &*filesystem.device {
         "/dev/nvme0n1p1" => FilesystemUsage {
             capacity: 80_000_000_000,
@@ -139,7 +141,7 @@ pub(crate) fn lay_out(root: &Path, tree: &str) {
 }
 
 /// A record per paragraph: its attributes, then its metrics with unit and time.
-fn lines(batch: &Batch) -> String {
+pub(crate) fn lines(batch: &Batch) -> String {
     let mut text = String::new();
     for resource in resources(batch) {
         for attribute in resource.resource().attributes() {

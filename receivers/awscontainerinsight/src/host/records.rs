@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use node::{
-    CpuUsage, DeviceNumber, DiskIo, FilesystemUsage, Interface, IoCounts, Machine, MemoryStats, Traffic,
-};
+use node::{CpuUsage, DeviceNumber, DiskIo, FilesystemUsage, Interface, IoCounts, Machine, MemoryStats};
 
+use crate::cluster::Cluster;
 use crate::collector::Moment;
+use crate::figures::{
+    PER_SECOND, counters, millicores, sum, traffic, write_cpu, write_memory, write_network,
+};
 use crate::identity::Identity;
+use crate::pods::Totals;
 use crate::rate::{Counters, Scan};
-use crate::record::{Field, Record, RecordType, Records, field, percent};
-
-/// Counter increase per nanosecond, in CPU time: millicores.
-const MILLICORES: f64 = 1000.0;
-
-/// Counter increase per nanosecond, in anything else: per second.
-const PER_SECOND: f64 = 1e9;
+use crate::record::{Field, RecordType, Records, field, percent};
 
 /// Everything one look at the machine found. What could not be read is absent.
 #[derive(Debug, Default)]
@@ -26,6 +23,14 @@ pub(crate) struct Sample {
     pub(crate) interfaces: Option<Vec<Interface>>,
     pub(crate) disks: Option<Vec<DiskIo>>,
     pub(crate) filesystems: Vec<(Arc<str>, FilesystemUsage)>,
+}
+
+/// What Kubernetes knows of the machine.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Extra<'a> {
+    /// Of the machine's pods, where they are known.
+    pub(crate) totals: Option<Totals>,
+    pub(crate) cluster: Option<&'a Cluster>,
 }
 
 /// The four types of records that a machine has.
@@ -43,24 +48,11 @@ pub(crate) struct HostRecords {
     types: Types,
     /// Whether to add what upstream only has in its enhanced mode.
     enhanced: bool,
-    cpu: Counters<3>,
-    faults: Counters<3>,
+    counters: Counters<6>,
     interfaces: Scan<Box<str>, 8>,
     disks: Scan<DeviceNumber, 10>,
     network: Vec<[Option<f64>; 8]>,
 }
-
-/// The traffic counters of an interface, in the order of [`Scan`]'s values; bytes come first in each direction.
-const NETWORK: [Field; 8] = [
-    field::NETWORK_RX_BYTES,
-    field::NETWORK_RX_PACKETS,
-    field::NETWORK_RX_DROPPED,
-    field::NETWORK_RX_ERRORS,
-    field::NETWORK_TX_BYTES,
-    field::NETWORK_TX_PACKETS,
-    field::NETWORK_TX_DROPPED,
-    field::NETWORK_TX_ERRORS,
-];
 
 /// The I/O counters of a device, in the order of [`io_values`].
 const DISK_IO: [Field; 10] = [
@@ -99,8 +91,7 @@ impl HostRecords {
         Self {
             types,
             enhanced,
-            cpu: Counters::default(),
-            faults: Counters::default(),
+            counters: Counters::default(),
             interfaces: Scan::default(),
             disks: Scan::default(),
             network: Vec::new(),
@@ -108,59 +99,46 @@ impl HostRecords {
     }
 
     /// Adds the records of a sample.
-    pub(crate) fn write(&mut self, at: Moment, sample: &Sample, identity: &Identity, records: &mut Records) {
+    pub(crate) fn write(
+        &mut self,
+        at: Moment,
+        sample: &Sample,
+        extra: Extra<'_>,
+        identity: &Identity,
+        records: &mut Records,
+    ) {
         self.advance_interfaces(at, sample);
-        self.write_machine(at, sample, identity, records);
+        self.write_machine(at, sample, extra, identity, records);
         self.write_filesystems(at, sample, identity, records);
         self.write_disks(at, sample, identity, records);
         self.write_interfaces(at, sample, identity, records);
     }
 
-    fn write_machine(&mut self, at: Moment, sample: &Sample, identity: &Identity, records: &mut Records) {
+    fn write_machine(
+        &mut self,
+        at: Moment,
+        sample: &Sample,
+        extra: Extra<'_>,
+        identity: &Identity,
+        records: &mut Records,
+    ) {
         let mut record = records.record(self.types.machine, at.unix_nano);
         identity.describe(&mut record);
-
-        let millicores = sample.machine.cores.map(|cores| u64::from(cores) * 1000);
-        if let Some(CpuUsage { total, user, system }) = sample.cpu {
-            let [total, user, system] = self
-                .cpu
-                .advance(at.monotonic, [total, user, system])
-                .map(|rate| rate.map(|rate| rate * MILLICORES));
-            record.double(field::CPU_USAGE_TOTAL, total);
-            record.double(field::CPU_USAGE_USER, user);
-            record.double(field::CPU_USAGE_SYSTEM, system);
-            record.double(field::CPU_UTILIZATION, percent(total, millicores));
-        }
-        record.int(field::CPU_LIMIT, millicores);
-
-        if let Some(memory) = &sample.memory {
-            record.int(field::MEMORY_USAGE, memory.usage);
-            record.int(field::MEMORY_CACHE, memory.cache);
-            record.int(field::MEMORY_RSS, memory.rss);
-            record.int(field::MEMORY_MAX_USAGE, memory.max_usage);
-            record.int(field::MEMORY_SWAP, memory.swap);
-            record.int(field::MEMORY_FAILCNT, memory.failcnt);
-            record.int(field::MEMORY_MAPPED_FILE, memory.mapped_file);
-            let working_set = memory.working_set();
-            record.int(field::MEMORY_WORKING_SET, working_set);
-            let both =
-                memory.pgfault.zip(memory.pgmajfault).and_then(|(minor, major)| minor.checked_add(major));
-            let [pgfault, pgmajfault, both] = self
-                .faults
-                .advance(at.monotonic, [memory.pgfault, memory.pgmajfault, both])
-                .map(|rate| rate.map(|rate| rate * PER_SECOND));
-            record.double(field::MEMORY_PGFAULT, pgfault);
-            record.double(field::MEMORY_PGMAJFAULT, pgmajfault);
-            // The kernel has one counter; upstream reports it under both names.
-            record.double(field::MEMORY_HIERARCHICAL_PGFAULT, pgfault);
-            record.double(field::MEMORY_HIERARCHICAL_PGMAJFAULT, pgmajfault);
-            record.double(field::MEMORY_FAILURES_TOTAL, both.filter(|_| self.enhanced));
-            let working_set = working_set.map(|bytes| bytes as f64);
-            record.double(field::MEMORY_UTILIZATION, percent(working_set, sample.machine.memory));
-        }
-        record.int(field::MEMORY_LIMIT, sample.machine.memory);
-
+        let machine = sample.machine;
+        let rates = self.counters.advance(at.monotonic, counters(sample.cpu, sample.memory.as_ref()));
+        let millicores_used = sample.cpu.and_then(|_| write_cpu(&mut record, rates, machine));
+        record.int(field::CPU_LIMIT, millicores(machine));
+        let memory = sample.memory.as_ref();
+        let working_set =
+            memory.and_then(|memory| write_memory(&mut record, memory, rates, machine, self.enhanced));
+        record.int(field::MEMORY_LIMIT, machine.memory);
         write_network(&mut record, &sum(&self.network));
+        if let Some(totals) = extra.totals {
+            totals.write(&mut record, machine, millicores_used.is_some(), working_set.is_some());
+        }
+        if let Some(cluster) = extra.cluster {
+            cluster.describe_node(identity.node_name(), &mut record);
+        }
     }
 
     fn write_filesystems(&self, at: Moment, sample: &Sample, identity: &Identity, records: &mut Records) {
@@ -202,17 +180,12 @@ impl HostRecords {
     fn advance_interfaces(&mut self, at: Moment, sample: &Sample) {
         self.network.clear();
         let Some(interfaces) = &sample.interfaces else { return };
-        for Interface { name, rx, tx } in interfaces {
-            let [rx, tx] = [rx, tx].map(|Traffic { bytes, packets, errors, dropped }| {
-                [*bytes, *packets, *dropped, *errors].map(Some)
-            });
-            let [a, b, c, d] = rx;
-            let [e, f, g, h] = tx;
+        for interface in interfaces {
             let rates = self.interfaces.advance(
-                name.as_ref(),
+                interface.name.as_ref(),
                 |name| name.into(),
                 at.monotonic,
-                [a, b, c, d, e, f, g, h],
+                traffic(interface),
             );
             self.network.push(rates.map(|rate| rate.map(|rate| rate * PER_SECOND)));
         }
@@ -234,48 +207,8 @@ impl HostRecords {
     }
 }
 
-fn write_network(record: &mut Record<'_>, rates: &[Option<f64>; 8]) {
-    for (field, rate) in NETWORK.into_iter().zip(rates) {
-        record.double(field, *rate);
-    }
-    let [rx_bytes, _, _, _, tx_bytes, ..] = rates;
-    record.double(field::NETWORK_TOTAL_BYTES, rx_bytes.zip(*tx_bytes).map(|(rx, tx)| rx + tx));
-}
-
-/// The machine's rates: of each counter, the sum over the interfaces that have one.
-fn sum(interfaces: &[[Option<f64>; 8]]) -> [Option<f64>; 8] {
-    let mut sums = [None; 8];
-    for rates in interfaces {
-        for (sum, rate) in sums.iter_mut().zip(rates) {
-            *sum = match (*sum, *rate) {
-                (Some(sum), Some(rate)) => Some(sum + rate),
-                (sum, rate) => sum.or(rate),
-            };
-        }
-    }
-    sums
-}
-
 fn io_values(disk: &DiskIo) -> [Option<u64>; 10] {
     let IoCounts { read, write, sync, async_, total } = disk.io.bytes;
     let ops = disk.io.ops;
     [async_, read, sync, write, total, ops.async_, ops.read, ops.sync, ops.write, ops.total]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_machines_traffic_is_that_of_the_interfaces_with_a_rate() {
-        fn check(interfaces: &[Option<f64>], expected: Option<f64>) {
-            let rates: Vec<_> = interfaces.iter().map(|rate| [*rate; 8]).collect();
-            assert_eq!(sum(&rates), [expected; 8], "{interfaces:?}");
-        }
-        check(&[], None);
-        check(&[None], None);
-        check(&[Some(1.0), Some(2.5)], Some(3.5));
-        // A new interface is listed first by some kernels.
-        check(&[None, Some(2.5), Some(0.5)], Some(3.0));
-    }
 }

@@ -1,9 +1,11 @@
 //! Reads the machine and has its records made.
 
-use node::{Host, HostPaths, MountView};
+use std::sync::Arc;
+
+use node::{DeviceNumber, Filesystem, Host, HostPaths, MountView};
 
 use super::filesystems::FilesystemSizes;
-use super::records::{HostRecords, Sample, Types};
+use super::records::{Extra, HostRecords, Sample, Types};
 use crate::collector::Moment;
 use crate::health::Health;
 use crate::identity::Identity;
@@ -14,7 +16,8 @@ use crate::surroundings::Orchestrator;
 #[derive(Debug)]
 pub(crate) struct HostSource {
     host: Host,
-    pub(super) sizes: FilesystemSizes,
+    sizes: FilesystemSizes,
+    mounted: Arc<[Filesystem]>,
     sample: Sample,
     records: HostRecords,
 }
@@ -29,6 +32,7 @@ impl HostSource {
         Self {
             host: Host::new(paths, MountView::Collector),
             sizes: FilesystemSizes::default(),
+            mounted: Arc::default(),
             sample: Sample::default(),
             records: HostRecords::new(types, enhanced),
         }
@@ -38,6 +42,12 @@ impl HostSource {
     pub(crate) fn open(&mut self, health: &mut Health) {
         let machine = self.host.machine();
         self.sample.machine = health.check("machine", machine).unwrap_or_default();
+    }
+
+    /// From now on filesystems are said to have these sizes.
+    #[cfg(test)]
+    pub(crate) fn set_sizes(&mut self, ask: fn(&Filesystem) -> Result<node::FilesystemUsage, node::Error>) {
+        self.sizes.ask = ask;
     }
 
     /// The reader, for saying what it found.
@@ -50,20 +60,32 @@ impl HostSource {
         self.sample.machine
     }
 
+    /// The reader, for reading what else the machine has.
+    pub(crate) fn reader_mut(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    /// The device that records of a filesystem name, if it was mounted at the last collection.
+    pub(crate) fn device(&self, number: DeviceNumber) -> Option<&Arc<str>> {
+        self.mounted.iter().find(|mounted| mounted.number == number).map(|mounted| &mounted.device)
+    }
+
     /// Adds the machine's records as of now. A source that cannot be read leaves out its fields or records only.
+    ///
     pub(crate) async fn collect(
         &mut self,
         at: Moment,
+        extra: Extra<'_>,
         identity: &Identity,
         health: &mut Health,
         records: &mut Records,
     ) {
         self.read(health).await;
-        self.records.write(at, &self.sample, identity, records);
+        self.records.write(at, &self.sample, extra, identity, records);
     }
 
     async fn read(&mut self, health: &mut Health) {
-        let Self { host, sizes, sample, .. } = self;
+        let Self { host, sizes, mounted, sample, .. } = self;
         if sample.machine.cores.is_none() || sample.machine.memory.is_none() {
             sample.machine = health.check("machine", host.machine()).unwrap_or_default();
         }
@@ -74,6 +96,7 @@ impl HostSource {
         sample.filesystems.clear();
         if let Some(filesystems) = health.check("filesystems", host.filesystems()) {
             sizes.read(&filesystems, health, &mut sample.filesystems).await;
+            *mounted = filesystems;
         }
     }
 }
