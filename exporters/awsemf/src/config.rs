@@ -52,6 +52,8 @@ pub struct EmfConfig {
     pub log_retention: i64,
     /// Tags of groups made by this exporter.
     pub tags: Option<BTreeMap<String, String>>,
+    /// Container Insights' settings for all keys that are not written: `base`, `enhanced` or `lean`; empty for none.
+    pub container_insights_profile: String,
     /// Which dimension sets are added to that of all labels.
     pub dimension_rollup_option: String,
     /// Which resource attributes become labels.
@@ -191,7 +193,7 @@ pub(crate) enum Destination {
 
 impl From<(EmfConfig, SessionConfig)> for Config {
     fn from((emf, session): (EmfConfig, SessionConfig)) -> Self {
-        Self { emf, session }
+        Self { emf: crate::profile::applied(emf), session }
     }
 }
 
@@ -229,7 +231,7 @@ impl EmfConfig {
         self.known_destination().unwrap_or_default()
     }
 
-    fn validate(&self, problems: &mut Problems) {
+    pub(crate) fn validate(&self, problems: &mut Problems) {
         problems.at("log_retention", |problems| {
             if let Err(error) = aws::logs::check_retention(self.log_retention) {
                 problems.report(error.to_string());
@@ -251,6 +253,9 @@ impl EmfConfig {
             });
         }
         self.validate_output(problems);
+        problems.at("container_insights_profile", |problems| {
+            crate::profile::validate(&self.container_insights_profile, problems);
+        });
         problems.at("metric_declarations", |problems| {
             for (index, declaration) in self.metric_declarations.iter().enumerate() {
                 if let Err(error) = Declaration::compile(declaration) {
@@ -306,6 +311,7 @@ impl Default for EmfConfig {
             log_stream_name: String::new(),
             log_retention: 0,
             tags: None,
+            container_insights_profile: String::new(),
             dimension_rollup_option: DEFAULT_ROLLUP.to_owned(),
             resource_to_telemetry_conversion: ConversionConfig::default(),
             parse_json_encoded_attr_values: Vec::new(),

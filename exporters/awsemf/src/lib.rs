@@ -18,6 +18,7 @@ mod labels;
 mod lines;
 mod metric;
 mod names;
+mod profile;
 mod resource;
 mod rules;
 mod series;

@@ -72,7 +72,7 @@ pub async fn emf(delivery: Delivery) -> Result<Vec<Row>> {
         Delivery::Awaited => "OTLP/gRPC → batch → awsemf → CloudWatch Logs",
         Delivery::Queued => "… the same with `sending_queue`",
     };
-    to_cloudwatch(what, DECLARATIONS, delivery, &batches, Some(1.0)).await
+    to_cloudwatch(what, DECLARATIONS, delivery, &batches, Some(2.0)).await
 }
 
 /// The same with 300,000 series: see [`series`]. Not slower than half of `plain`, in million points a second and core.

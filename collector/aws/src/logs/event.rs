@@ -63,6 +63,8 @@ struct Stream {
     text: String,
     entries: Vec<Entry>,
     closed: Vec<Chunk>,
+    /// The longest text of an event so far: a chunk is given room for one more, so that it never moves.
+    longest: usize,
 }
 
 /// The event that is being written.
@@ -119,6 +121,7 @@ impl Events {
 
     /// Begins an event whose message is appended to the returned text as it stands between the quotes of a JSON string.
     /// `None` if the service would not take it for its time: it is counted. To be followed by [`Events::end`].
+    #[inline]
     pub fn begin(&mut self, group: &str, stream: &str, timestamp_ms: i64, items: u32) -> Option<&mut String> {
         let timestamp = if timestamp_ms == 0 { self.now_ms } else { timestamp_ms };
         if self.now_ms.saturating_sub(timestamp) > MAX_AGE_MS {
@@ -142,6 +145,7 @@ impl Events {
 
     /// Ends the event that was begun; its message has `plain_len` bytes before escaping. `false` if that is too long: the
     /// event is taken back, and not counted.
+    #[inline]
     pub fn end(&mut self, plain_len: usize) -> bool {
         let Some(Open { timestamp, items, start }) = self.open.take() else { return false };
         let Some(stream) = self.streams.get_mut(self.latest) else { return false };
@@ -153,6 +157,7 @@ impl Events {
         stream.text.push_str(itoa::Buffer::new().format(timestamp));
         stream.text.push('}');
         let size = u32::try_from(plain_len + EVENT_OVERHEAD).unwrap_or(u32::MAX);
+        stream.longest = stream.longest.max(stream.text.len() - start);
         stream.keep_to_one_request(start, size as usize);
         let end = u32::try_from(stream.text.len()).unwrap_or(u32::MAX);
         stream.entries.push(Entry { timestamp, end, size, items });
@@ -177,6 +182,7 @@ impl Events {
         (streams.filter(|stream| !stream.chunks.is_empty()).collect(), self.counts)
     }
 
+    #[inline]
     fn place(&mut self, group: &str, stream: &str) -> usize {
         let known = self.streams.get(self.latest);
         if known.is_some_and(|known| &*known.group == group && &*known.stream == stream) {
@@ -194,6 +200,7 @@ impl Events {
                 text: String::new(),
                 entries: Vec::new(),
                 closed: Vec::new(),
+                longest: 0,
             });
             at
         });
@@ -203,6 +210,7 @@ impl Events {
 
 impl Stream {
     /// Closes the chunk if it is large enough, or an event of this time would make it too long for one request.
+    #[inline]
     fn make_room(&mut self, timestamp: i64) {
         let apart = |entry: &Entry| entry.timestamp.abs_diff(timestamp) > MAX_SPAN_MS.unsigned_abs();
         // Times come in order or nearly so: the ends of the chunk stand for all of it, but for the rare case that is
@@ -210,7 +218,7 @@ impl Stream {
         let far = self.entries.first().is_some_and(apart) || self.entries.last().is_some_and(apart);
         if self.text.len() >= CHUNK_BYTES || far {
             self.close();
-            self.text.reserve(CHUNK_BYTES + CHUNK_BYTES / 8);
+            self.text.reserve(CHUNK_BYTES + self.longest);
         }
     }
 
