@@ -1,7 +1,6 @@
 //! Attributes that many resources get: encoded once, put in by copying.
 
 use std::fmt;
-use std::ops::Range;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -17,17 +16,20 @@ pub struct Attributes {
     bits: u64,
 }
 
-/// Where a pair stands in the encoding.
+/// Where a pair stands in the encoding; it ends where the next one begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Pair {
     start: u32,
-    end: u32,
-    /// The key ends where it has this length.
-    key: (u32, u32),
+    /// The key begins so much after the pair, and has this length.
+    key: (u8, u16),
 }
 
-/// One bit per pair of a set.
-type Mask = SmallVec<[u64; 2]>;
+/// A bit for each attribute of several sets.
+struct Mask {
+    words: SmallVec<[u64; 8]>,
+    /// Where each set's words begin.
+    starts: SmallVec<[usize; 8]>,
+}
 
 impl Attributes {
     /// The set of these attributes. Of a key that occurs more than once the first counts.
@@ -40,17 +42,16 @@ impl Attributes {
             if bits & bit(key) != 0 && pairs.iter().any(|pair| pair.key(&encoded) == key.as_bytes()) {
                 continue;
             }
-            bits |= bit(key);
             let start = encoded.len();
             put_pair(&mut encoded, 1, key, &value);
-            let written = encoded.get(start..).unwrap_or_default();
-            // An attribute's key is written first; its place is found by its own length.
-            let place = KeyValues::new(written, 1).next().map_or(0, |pair| pair.key.as_ptr() as usize);
-            let key_start = start + place.saturating_sub(written.as_ptr() as usize);
-            let end = encoded.len();
-            let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-            let key = if key.is_empty() { (0, 0) } else { (place(key_start), place(key_start + key.len())) };
-            pairs.push(Pair { start: place(start), end: place(end), key });
+            let place = encoded.get(start..).and_then(|written| place(written, key));
+            if let (Ok(start), Some(key_place)) = (u32::try_from(start), place) {
+                bits |= bit(key);
+                pairs.push(Pair { start, key: key_place });
+            } else {
+                // Beyond 4 GiB, or a key beyond 64 KiB: nobody's attribute.
+                encoded.truncate(start);
+            }
         }
         Self { encoded: encoded.into(), pairs: pairs.into(), bits }
     }
@@ -83,8 +84,15 @@ impl Attributes {
         self.pairs.iter().position(|pair| pair.key(&self.encoded) == key.as_bytes())
     }
 
-    fn slice(&self, range: Range<usize>) -> &[u8] {
-        self.encoded.get(range).unwrap_or_default()
+    /// The encoded pairs from the one at `from` to the one before `to`.
+    fn slice(&self, from: usize, to: usize) -> &[u8] {
+        let start = |at: usize| self.pairs.get(at).map_or(self.encoded.len(), |pair| pair.start as usize);
+        self.encoded.get(start(from)..start(to)).unwrap_or_default()
+    }
+
+    /// The pair at a place.
+    fn pair(&self, at: usize) -> Option<KeyValueView<'_>> {
+        KeyValues::new(self.slice(at, at + 1), 1).next()
     }
 }
 
@@ -96,8 +104,19 @@ impl fmt::Debug for Attributes {
 
 impl Pair {
     fn key(self, encoded: &[u8]) -> &[u8] {
-        encoded.get(self.key.0 as usize..self.key.1 as usize).unwrap_or_default()
+        let start = self.start as usize + usize::from(self.key.0);
+        encoded.get(start..start + usize::from(self.key.1)).unwrap_or_default()
     }
+}
+
+/// Where the key is in an encoded pair, and its length.
+fn place(pair: &[u8], key: &str) -> Option<(u8, u16)> {
+    if key.is_empty() {
+        return Some((0, 0));
+    }
+    let view = KeyValues::new(pair, 1).next()?;
+    let at = (view.key.as_ptr() as usize).checked_sub(pair.as_ptr() as usize)?;
+    Some((u8::try_from(at).ok()?, u16::try_from(key.len()).ok()?))
 }
 
 /// Keys differ mostly in their lengths, and in their ends.
@@ -107,50 +126,83 @@ fn bit(key: &str) -> u64 {
 }
 
 impl ResourceEditor<'_> {
-    /// Adds those of `attributes` that the resource does not have, and replaces those whose value is an empty text. One
-    /// pass over the resource.
-    pub fn fill(&mut self, attributes: &Attributes) {
-        if attributes.is_empty() {
-            return;
-        }
-        let mut present: Mask = smallvec![0; attributes.len().div_ceil(64)];
-        let mut empty: SmallVec<[usize; 4]> = SmallVec::new();
-        for KeyValueView { key, value, .. } in self.attributes() {
-            let Some(at) = attributes.position(key) else { continue };
-            // Only the first pair of a key counts.
-            if set(&mut present, at) && is_empty(&value) {
-                empty.push(at);
+    /// Adds those attributes of the sets that the resource does not have, and replaces those whose value is an empty text:
+    /// as if the sets were gone through one after the other, but in one pass over the resource.
+    pub fn fill(&mut self, sets: &[&Attributes]) {
+        let mut present = Mask::new(sets);
+        // Those that are there already, and only matter if what is there is empty.
+        let mut late: SmallVec<[(usize, usize); 8]> = SmallVec::new();
+        let bits = sets.iter().fold(0, |bits, set| bits | set.bits);
+        for pair in self.attributes().filter(|pair| bits & bit(pair.key) != 0) {
+            for (number, set) in sets.iter().enumerate() {
+                // Only the first pair of a key counts.
+                if let Some(at) = set.position(pair.key)
+                    && present.set(number, at)
+                    && is_empty(&pair.value)
+                {
+                    late.push((number, at));
+                }
             }
         }
-        let missing = |at: usize| present.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 0);
-        let mut at = 0;
-        while at < attributes.pairs.len() {
-            let run = attributes.pairs.iter().enumerate().skip(at).take_while(|(at, _)| missing(*at));
-            let ends = run.map(|(_, pair)| pair.end).last();
-            if let (Some(end), Some(first)) = (ends, attributes.pairs.get(at)) {
-                let bytes = attributes.slice(first.start as usize..end as usize);
-                self.begin().extend_from_slice(bytes);
-                at = attributes.pairs.partition_point(|pair| pair.end <= end);
-            } else {
-                at += 1;
+        let mut earlier = 0;
+        for (number, set) in sets.iter().enumerate() {
+            if earlier & set.bits != 0 {
+                for (at, pair) in set.iter().enumerate() {
+                    let before = sets.iter().take(number).any(|set| set.position(pair.key).is_some());
+                    if before && present.set(number, at) {
+                        late.push((number, at));
+                    }
+                }
             }
+            earlier |= set.bits;
+            self.append_missing(set, |at| !present.get(number, at));
         }
-        for at in empty {
-            let Some(pair) = attributes.pairs.get(at) else { continue };
-            let pair = attributes.slice(pair.start as usize..pair.end as usize);
-            if let Some(pair) = KeyValues::new(pair, 1).next() {
+        late.sort_unstable();
+        for (number, at) in late {
+            let Some(pair) = sets.get(number).and_then(|set| set.pair(at)) else { continue };
+            if self.get(pair.key).is_some_and(|value| is_empty(&value)) {
                 self.update(pair.key, pair.value);
             }
         }
     }
+
+    /// Appends those of a set that are missing, neighbours at once.
+    fn append_missing(&mut self, set: &Attributes, missing: impl Fn(usize) -> bool) {
+        let mut at = 0;
+        while at < set.len() {
+            let run = (at..set.len()).take_while(|at| missing(*at)).count();
+            if run > 0 {
+                self.begin().extend_from_slice(set.slice(at, at + run));
+            }
+            at += run + 1;
+        }
+    }
 }
 
-/// Whether the bit was not set before.
-fn set(mask: &mut Mask, at: usize) -> bool {
-    let Some(word) = mask.get_mut(at / 64) else { return false };
-    let before = *word;
-    *word |= 1 << (at % 64);
-    before != *word
+impl Mask {
+    fn new(sets: &[&Attributes]) -> Self {
+        let mut words = 0;
+        let mut starts = SmallVec::with_capacity(sets.len());
+        for set in sets {
+            starts.push(words);
+            words += set.len().div_ceil(64);
+        }
+        Self { words: smallvec![0; words], starts }
+    }
+
+    fn get(&self, set: usize, at: usize) -> bool {
+        let word = self.starts.get(set).and_then(|start| self.words.get(start + at / 64));
+        word.is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    /// Sets a bit; whether it was not set before.
+    fn set(&mut self, set: usize, at: usize) -> bool {
+        let word = self.starts.get(set).and_then(|start| self.words.get_mut(start + at / 64));
+        let Some(word) = word else { return false };
+        let before = *word;
+        *word |= 1 << (at % 64);
+        before != *word
+    }
 }
 
 /// Whether a value is an empty text, as a missing value and empty bytes are, too.
@@ -168,14 +220,16 @@ mod tests {
     use super::*;
     use crate::{Batch, Signal, Value};
 
-    fn filled(resource: &str, attributes: &[(&str, &str)]) -> Vec<String> {
+    fn filled(resource: &str, attributes: &[&[(&str, &str)]]) -> Vec<String> {
         let json = format!(
             r#"{{"resourceLogs": [{{"resource": {{"attributes": [{resource}]}},
                 "scopeLogs": [{{"logRecords": [{{"body": {{"stringValue": "x"}}}}]}}]}}]}}"#
         );
-        let set = Attributes::new(attributes.iter().copied());
+        let sets: Vec<Attributes> =
+            attributes.iter().map(|set| Attributes::new(set.iter().copied())).collect();
+        let sets: Vec<&Attributes> = sets.iter().collect();
         let batch = Batch::from_json(Signal::Logs, json.as_bytes()).unwrap();
-        let batch = batch.edit_resources(|editor| editor.fill(&set));
+        let batch = batch.edit_resources(|editor| editor.fill(&sets));
         assert_eq!(Batch::from_protobuf(Signal::Logs, batch.to_protobuf()).unwrap(), batch);
         let resource = crate::logs::resources(&batch).next().unwrap();
         let text = |value: AnyValueView<'_>| match Value::from(value) {
@@ -189,7 +243,7 @@ mod tests {
     #[test]
     fn what_is_missing_or_empty_is_filled() {
         fn check(resource: &str, attributes: &[(&str, &str)], expected: &[&str]) {
-            assert_eq!(filled(resource, attributes), expected, "{resource} {attributes:?}");
+            assert_eq!(filled(resource, &[attributes]), expected, "{resource} {attributes:?}");
         }
         let a = r#"{"key": "a", "value": {"stringValue": "1"}}"#;
         let empty = r#"{"key": "a", "value": {"stringValue": ""}}"#;
@@ -205,11 +259,25 @@ mod tests {
     }
 
     #[test]
+    fn of_several_sets_the_first_wins() {
+        fn check(resource: &str, sets: &[&[(&str, &str)]], expected: &[&str]) {
+            assert_eq!(filled(resource, sets), expected, "{resource} {sets:?}");
+        }
+        let a = r#"{"key": "a", "value": {"stringValue": "1"}}"#;
+        let empty = r#"{"key": "a", "value": {"stringValue": ""}}"#;
+        check("", &[&[("a", "x"), ("b", "y")], &[("c", "z"), ("a", "w")]], &["a=x", "b=y", "c=z"]);
+        check(a, &[&[("b", "y")], &[], &[("b", "z"), ("a", "w"), ("d", "v")]], &["a=1", "b=y", "d=v"]);
+        check(empty, &[&[("a", "")], &[("a", "x")], &[("a", "y")]], &["a=x"]);
+        check("", &[&[("a", ""), ("b", "1")], &[("b", "2"), ("a", "x")]], &["a=x", "b=1"]);
+        check(empty, &[], &["a="]);
+    }
+
+    #[test]
     fn a_set_may_be_large() {
         let keys: Vec<String> = (0..300).map(|n| format!("k8s.pod.labels.key-{n}")).collect();
         let set: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "v")).collect();
         let resource = r#"{"key": "k8s.pod.labels.key-70", "value": {"stringValue": "old"}}"#;
-        let after = filled(resource, &set);
+        let after = filled(resource, &[&set]);
         assert_eq!((after.len(), after[0].as_str()), (300, "k8s.pod.labels.key-70=old"));
         assert!(after.contains(&"k8s.pod.labels.key-299=v".to_owned()));
     }
