@@ -21,11 +21,13 @@ enum Layer {
 }
 
 /// What each crate of `collector/` may use of the others.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("service", &["component", "confmap", "pdata"]),
     ("helper", &["component", "confmap", "pdata"]),
     ("net", &["component", "confmap", "pdata"]),
     ("aws", &["helper", "net", "component", "confmap", "pdata"]),
+    ("ottl", &["helper", "confmap", "pdata"]),
+    ("processing", &["helper", "confmap", "pdata"]),
     ("k8s", &["component", "confmap", "pdata"]),
     ("component", &["pdata", "confmap"]),
     ("confmap", &[]),
@@ -34,7 +36,8 @@ const ALLOWED: [(&str, &[&str]); 9] = [
 ];
 
 /// What a component may use.
-const FOR_COMPONENTS: [&str; 8] = ["helper", "net", "aws", "k8s", "node", "confmap", "component", "pdata"];
+const FOR_COMPONENTS: [&str; 10] =
+    ["helper", "net", "aws", "k8s", "ottl", "processing", "node", "confmap", "component", "pdata"];
 
 #[derive(Deserialize)]
 struct Metadata {

@@ -1,13 +1,8 @@
 //! What users write.
 
-use std::fmt;
-
 use confmap::Problems;
-use pdata::Value;
+use processing::ActionConfig;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-
-use crate::compile;
 
 /// The configuration of the processor.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -17,100 +12,8 @@ pub struct Config {
     pub attributes: Vec<ActionConfig>,
 }
 
-/// One action.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct ActionConfig {
-    /// The attribute that is changed.
-    pub key: String,
-    /// `insert`, `update`, `upsert`, `delete`, `hash`, `extract` or `convert`, in any case.
-    pub action: String,
-    /// The new value; of `delete`, the text that the attribute must have.
-    pub value: Option<AnyValue>,
-    /// The attribute whose value is taken.
-    pub from_attribute: String,
-    /// What is taken from the request: `client.address`, `metadata.<key>`, `auth.<key>`, or `<key>` for metadata.
-    pub from_context: String,
-    /// The value where what should be taken is missing.
-    pub default_value: Option<AnyValue>,
-    /// A regular expression: on keys for `delete` and `hash`, on the value for `extract`.
-    pub pattern: String,
-    /// The type that `convert` makes: `string`, `int` or `double`.
-    pub converted_type: String,
-}
-
-/// A value of any type, as written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AnyValue(pub Value);
-
 impl component::Config for Config {
     fn validate(&self, problems: &mut Problems) {
-        compile::actions(self, problems);
-    }
-}
-
-struct AnyVisitor;
-
-impl<'de> Deserialize<'de> for AnyValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyVisitor)
-    }
-}
-
-impl<'de> Visitor<'de> for AnyVisitor {
-    type Value = AnyValue;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string, a number, a truth value, a list or a map")
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<AnyValue, E> {
-        Ok(AnyValue(Value::Bool(value)))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<AnyValue, E> {
-        Ok(AnyValue(Value::Int(value)))
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<AnyValue, E> {
-        i64::try_from(value)
-            .map(|value| AnyValue(Value::Int(value)))
-            .map_err(|_| E::custom(format!("{value} is larger than a 64-bit integer")))
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<AnyValue, E> {
-        Ok(AnyValue(Value::Double(value)))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<AnyValue, E> {
-        Ok(AnyValue(Value::String(value.to_owned())))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<AnyValue, E> {
-        Ok(AnyValue(Value::Empty))
-    }
-
-    fn visit_none<E: Error>(self) -> Result<AnyValue, E> {
-        Ok(AnyValue(Value::Empty))
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<AnyValue, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<AnyValue, A::Error> {
-        let mut values = Vec::new();
-        while let Some(AnyValue(value)) = list.next_element()? {
-            values.push(value);
-        }
-        Ok(AnyValue(Value::Array(values)))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnyValue, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some((key, AnyValue(value))) = map.next_entry::<String, AnyValue>()? {
-            pairs.push((key, value));
-        }
-        Ok(AnyValue(Value::KeyValues(pairs)))
+        processing::actions("attributes", &self.attributes, problems);
     }
 }

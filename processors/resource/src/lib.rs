@@ -3,8 +3,6 @@
 //! Only the resources are rewritten; the items behind them are not decoded or copied. See the `README.md` for the
 //! options.
 
-mod action;
-mod compile;
 mod config;
 mod processor;
 
@@ -12,7 +10,7 @@ use std::sync::Arc;
 
 use component::{Meta, Processor, ProcessorFactory, Stability};
 
-pub use config::{ActionConfig, AnyValue, Config};
+pub use config::Config;
 use processor::ResourceProcessor;
 
 /// The factory of the `resource` processor.

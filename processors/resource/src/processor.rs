@@ -7,9 +7,9 @@ use component::telemetry::ProcessorMetrics;
 use component::{BoxError, Component, ConsumeError, Consumer, Settings};
 use confmap::Problems;
 use pdata::{Batch, Signal};
+use processing::Action;
 
-use crate::action::Action;
-use crate::{Config, compile};
+use crate::Config;
 
 /// The processor.
 pub(crate) struct ResourceProcessor {
@@ -25,7 +25,7 @@ impl ResourceProcessor {
         next: Arc<dyn Consumer>,
     ) -> Result<Self, BoxError> {
         let mut problems = Problems::default();
-        let actions = compile::actions(config, &mut problems);
+        let actions = processing::actions("attributes", &config.attributes, &mut problems);
         problems.into_result()?;
         let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
         Ok(Self { actions, items: ProcessorMetrics::new(&settings, signal), next })

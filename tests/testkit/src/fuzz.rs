@@ -20,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     ("kernel_files", kernel_files),
     ("otlp_json", otlp_json),
     ("otlp_protobuf", otlp_protobuf),
+    ("ottl", statements),
     ("stored_records", stored_records),
 ];
 
@@ -130,6 +131,38 @@ pub fn otlp_json(bytes: &[u8]) {
     for signal in Signal::ALL {
         if let Ok(batch) = Batch::from_json(signal, bytes) {
             use_batch(&batch);
+        }
+    }
+}
+
+/// Any text as a statement and as a condition of every context: refused at a place in it, or run without harm.
+pub fn statements(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for signal in Signal::ALL {
+        let batch = match signal {
+            Signal::Metrics => crate::gauges(1, 1),
+            Signal::Logs => crate::logs(1),
+            Signal::Traces => crate::spans(1),
+        };
+        let contexts = ottl::Context::names(signal).iter();
+        for context in contexts.filter_map(|name| ottl::Context::named(signal, name)) {
+            let condition = ottl::Condition::parse(&text, &context);
+            let statement = ottl::Statement::parse(&text, &context);
+            for error in [condition.as_ref().err(), statement.as_ref().err()].into_iter().flatten() {
+                assert!(error.line >= 1 && error.line <= text.matches('\n').count() + 1, "{error}");
+                assert!(error.column >= 1 && error.column <= text.chars().count() + 1, "{error}");
+            }
+            let mut run = |level, place: &mut pdata::rewrite::Place<'_>| {
+                if level == context.level() {
+                    let mut env = ottl::Env::new(place);
+                    let _ = condition.as_ref().map(|condition| condition.holds(&env).is_ok());
+                    let _ = statement.as_ref().map(|statement| statement.run(&mut env).is_ok());
+                }
+                pdata::rewrite::Verdict::Descend
+            };
+            let changed = batch.clone().rewrite(&mut run);
+            let again = Batch::from_protobuf(signal, changed.to_protobuf());
+            assert_eq!(again, Ok(changed), "what a statement writes is a valid request");
         }
     }
 }

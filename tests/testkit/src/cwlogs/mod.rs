@@ -8,7 +8,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -75,7 +75,15 @@ impl CloudWatchLogs {
     /// # Errors
     /// No port.
     pub async fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at(Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// Serves on a free port of an address of this machine until the runtime ends.
+    ///
+    /// # Errors
+    /// No port, or not an address of this machine.
+    pub async fn start_at(address: IpAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let host = Host::standalone();

@@ -1,19 +1,21 @@
-//! What is done to the attributes of a resource.
+//! What is done to attributes.
 
 use helper::text::value_text;
-use pdata::{AnyValueView, ClientInfo, ResourceEditor, Value};
+use pdata::{AnyValueView, ClientInfo, Value};
 use regex::Regex;
 use sha2::{Digest, Sha256};
 
-/// One action.
+use super::Attributes;
+
+/// An action that runs.
 #[derive(Debug, Clone)]
-pub(crate) struct Action {
-    pub(crate) key: Option<String>,
-    pub(crate) operation: Operation,
+pub struct Action {
+    pub(super) key: Option<String>,
+    pub(super) operation: Operation,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Operation {
+pub(super) enum Operation {
     Insert(Source),
     Update(Source),
     Upsert(Source),
@@ -31,13 +33,13 @@ pub(crate) enum Operation {
 
 /// Where a value comes from.
 #[derive(Debug, Clone)]
-pub(crate) struct Source {
-    pub(crate) origin: Origin,
-    pub(crate) default: Option<Value>,
+pub(super) struct Source {
+    pub(super) origin: Origin,
+    pub(super) default: Option<Value>,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Origin {
+pub(super) enum Origin {
     Value(Value),
     Attribute(String),
     Context(Context),
@@ -45,7 +47,7 @@ pub(crate) enum Origin {
 
 /// A part of what is known of the request.
 #[derive(Debug, Clone)]
-pub(crate) enum Context {
+pub(super) enum Context {
     ClientAddress,
     /// The key in lower case.
     Metadata(String),
@@ -54,33 +56,29 @@ pub(crate) enum Context {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Type {
+pub(super) enum Type {
     String,
     Int,
     Double,
 }
 
 impl Action {
-    /// Does it to one resource of a request of `client`.
-    pub(crate) fn apply(&self, editor: &mut ResourceEditor<'_>, client: Option<&ClientInfo>) {
+    /// Does it to the attributes of a request of `client`.
+    pub fn apply(&self, editor: &mut impl Attributes, client: Option<&ClientInfo>) {
         let key = self.key.as_deref();
         match (&self.operation, key) {
             (Operation::Insert(source), Some(key)) => {
                 if editor.get(key).is_none() {
-                    source.with(editor, client, |editor, value| {
-                        editor.insert(key, value);
-                    });
+                    source.with(editor, client, |editor, value| editor.set(key, value));
                 }
             }
             (Operation::Update(source), Some(key)) => {
                 if editor.get(key).is_some() {
-                    source.with(editor, client, |editor, value| {
-                        editor.update(key, value);
-                    });
+                    source.with(editor, client, |editor, value| editor.set(key, value));
                 }
             }
             (Operation::Upsert(source), Some(key)) => {
-                source.with(editor, client, |editor, value| editor.upsert(key, value));
+                source.with(editor, client, |editor, value| editor.set(key, value));
             }
             (Operation::Delete { pattern, equals }, key) => {
                 delete(editor, key, pattern.as_ref(), equals.as_deref());
@@ -99,11 +97,11 @@ impl Action {
 
 impl Source {
     /// Runs `set` with the value, if there is one.
-    fn with(
+    fn with<A: Attributes>(
         &self,
-        editor: &mut ResourceEditor<'_>,
+        editor: &mut A,
         client: Option<&ClientInfo>,
-        set: impl FnOnce(&mut ResourceEditor<'_>, &Value),
+        set: impl FnOnce(&mut A, &Value),
     ) {
         let taken = match &self.origin {
             Origin::Value(value) => return set(editor, value),
@@ -131,19 +129,19 @@ impl Context {
     }
 }
 
-fn delete(editor: &mut ResourceEditor<'_>, key: Option<&str>, pattern: Option<&Regex>, equals: Option<&str>) {
-    editor.retain(|pair| {
+fn delete(editor: &mut impl Attributes, key: Option<&str>, pattern: Option<&Regex>, equals: Option<&str>) {
+    editor.retain(&mut |pair| {
         let named = key == Some(pair.key) || pattern.is_some_and(|pattern| pattern.is_match(pair.key));
         !named || equals.is_some_and(|equals| value_text(pair.value) != equals)
     });
 }
 
-fn matching(editor: &ResourceEditor<'_>, pattern: &Regex) -> Vec<String> {
-    editor.attributes().map(|pair| pair.key).filter(|key| pattern.is_match(key)).map(str::to_owned).collect()
+fn matching(editor: &impl Attributes, pattern: &Regex) -> Vec<String> {
+    editor.pairs().map(|pair| pair.key).filter(|key| pattern.is_match(key)).map(str::to_owned).collect()
 }
 
 /// Replaces a value by the SHA-256 of its bytes, in hexadecimal digits; types without bytes become the empty text.
-fn hash(editor: &mut ResourceEditor<'_>, key: &str) {
+fn hash(editor: &mut impl Attributes, key: &str) {
     let digest = match editor.get(key) {
         None => return,
         Some(AnyValueView::String(text)) => hex(&Sha256::digest(text.as_bytes())),
@@ -152,22 +150,23 @@ fn hash(editor: &mut ResourceEditor<'_>, key: &str) {
         Some(AnyValueView::Double(value)) => hex(&Sha256::digest(value.to_bits().to_le_bytes())),
         Some(_) => String::new(),
     };
-    editor.update(key, digest);
+    editor.set(key, &Value::String(digest));
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn extract(editor: &mut ResourceEditor<'_>, key: &str, pattern: &Regex) {
+fn extract(editor: &mut impl Attributes, key: &str, pattern: &Regex) {
     let Some(text) = editor.get(key).and_then(|value| value.as_str()).map(str::to_owned) else { return };
     let Some(captures) = pattern.captures(&text) else { return };
     for name in pattern.capture_names().flatten() {
-        editor.upsert(name, captures.name(name).map_or("", |group| group.as_str()));
+        let text = captures.name(name).map_or("", |group| group.as_str());
+        editor.set(name, &Value::String(text.to_owned()));
     }
 }
 
-fn convert(editor: &mut ResourceEditor<'_>, key: &str, target: Type) {
+fn convert(editor: &mut impl Attributes, key: &str, target: Type) {
     let converted = match (target, editor.get(key)) {
         (_, None)
         | (Type::String, Some(AnyValueView::String(_)))
@@ -178,9 +177,7 @@ fn convert(editor: &mut ResourceEditor<'_>, key: &str, target: Type) {
         (Type::Double, Some(value)) => to_double(value).map(Value::Double),
     };
     match converted {
-        Some(value) => {
-            editor.update(key, value);
-        }
+        Some(value) => editor.set(key, &value),
         None => tracing::debug!(key, "attribute could not be converted"),
     }
 }
@@ -204,7 +201,7 @@ fn to_double(value: AnyValueView<'_>) -> Option<f64> {
 }
 
 /// The text of a written value, as that of an attribute.
-pub(crate) fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Bool(value) => value.to_string(),

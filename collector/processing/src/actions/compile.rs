@@ -4,16 +4,16 @@ use confmap::Problems;
 use pdata::Value;
 use regex::Regex;
 
-use crate::action::{Action, Context, Operation, Origin, Source, Type};
-use crate::{ActionConfig, Config};
+use super::ActionConfig;
+use super::action::{Action, Context, Operation, Origin, Source, Type, text};
 
-/// All actions that are free of problems; the others are reported.
-pub(crate) fn actions(config: &Config, problems: &mut Problems) -> Vec<Action> {
-    if config.attributes.is_empty() {
-        problems.report("missing required field \"attributes\"");
+/// The actions of the list `key` that are free of problems; the others are reported, as is an empty list.
+pub fn actions(key: &str, configs: &[ActionConfig], problems: &mut Problems) -> Vec<Action> {
+    if configs.is_empty() {
+        problems.report(format!("missing required field \"{key}\""));
     }
-    problems.at("attributes", |problems| {
-        let actions = config.attributes.iter().enumerate();
+    problems.at(key, |problems| {
+        let actions = configs.iter().enumerate();
         actions
             .filter_map(|(index, action)| problems.index(index, |problems| compile(action, problems)))
             .collect()
@@ -52,7 +52,7 @@ fn compile(config: &ActionConfig, problems: &mut Problems) -> Option<Action> {
         "update" => source(config, problems).map(Operation::Update),
         "upsert" => source(config, problems).map(Operation::Upsert),
         "delete" => {
-            let equals = config.value.as_ref().map(|value| crate::action::text(&value.0));
+            let equals = config.value.as_ref().map(|value| text(&value.0));
             pattern(config, problems).map(|pattern| Operation::Delete { pattern, equals })
         }
         "hash" => pattern(config, problems).map(Operation::Hash),
