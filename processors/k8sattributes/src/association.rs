@@ -1,0 +1,398 @@
+//! How resources and pods find each other: both tell the same key.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use confmap::Problems;
+use pdata::{AnyValueView, KeyValues};
+use smallvec::SmallVec;
+
+use crate::AssociationConfig;
+use crate::field::Field;
+
+/// The most sources that one association may have.
+const MOST_SOURCES: usize = 4;
+
+/// Attributes of resources whose values are addresses, and compared as such.
+const IP_ATTRIBUTES: [&str; 3] = ["k8s.pod.ip", "host.name", "ip"];
+
+/// The layout of keys that are an address only, of the connection or of what stands for it.
+pub(crate) const BY_CONNECTION: usize = 0;
+/// The layout of keys that are a pod's uid only.
+pub(crate) const BY_UID: usize = 1;
+/// The layout of keys that are the attribute `k8s.pod.ip` only.
+pub(crate) const BY_POD_IP: usize = 2;
+
+/// What a pod is found by: the number of a layout, and the values of its slots.
+pub(crate) type Key = SmallVec<[u8; 96]>;
+
+/// A way to identify pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) slots: Vec<Slot>,
+}
+
+/// One of the values that together identify a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// The address of the connection that the data came by.
+    Connection,
+    /// An attribute of the resource.
+    Attribute {
+        name: String,
+        /// Its place among the attributes that are read.
+        wanted: usize,
+    },
+}
+
+/// All ways, and which of them resources are tried by, in order.
+#[derive(Debug)]
+pub(crate) struct Associations {
+    pub(crate) layouts: Vec<Layout>,
+    configured: Vec<usize>,
+    /// Where the three attributes stand that are addresses if nothing is configured.
+    addresses: [Option<usize>; 3],
+}
+
+/// The attributes of a resource that anybody asks for, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    names: Vec<String>,
+    /// One bit for each length, so that most attributes are passed over without a comparison.
+    lengths: u64,
+}
+
+/// The values of a resource's attributes that are [`Wanted`].
+pub(crate) type Values<'a> = SmallVec<[Option<AnyValueView<'a>>; 12]>;
+
+/// What a resource says of its pod.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Identified<'a> {
+    pub(crate) layout: usize,
+    pub(crate) key: Key,
+    /// The value that stands for the connection, if the layout has it.
+    pub(crate) connection: Option<Connection<'a>>,
+}
+
+/// An address of a peer, or what an attribute says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connection<'a> {
+    Peer(IpAddr),
+    Text(&'a str),
+}
+
+impl Wanted {
+    /// The place of an attribute, from now on.
+    pub(crate) fn place(&mut self, name: &str) -> usize {
+        if let Some(place) = self.names.iter().position(|known| known == name) {
+            return place;
+        }
+        self.lengths |= 1 << (name.len() & 63);
+        self.names.push(name.to_owned());
+        self.names.len() - 1
+    }
+
+    /// Reads them in one pass; of a key that occurs more than once the first counts.
+    pub(crate) fn read<'a>(&self, attributes: KeyValues<'a>) -> Values<'a> {
+        let mut values: Values<'a> = SmallVec::from_elem(None, self.names.len());
+        for pair in attributes {
+            if self.lengths >> (pair.key.len() & 63) & 1 == 0 {
+                continue;
+            }
+            let place = self.names.iter().position(|name| name == pair.key);
+            if let Some(value) = place.and_then(|place| values.get_mut(place)) {
+                value.get_or_insert(pair.value);
+            }
+        }
+        values
+    }
+}
+
+/// A text that is there and not empty.
+pub(crate) fn text<'a>(values: &Values<'a>, place: Option<usize>) -> Option<&'a str> {
+    values.get(place?)?.as_ref()?.as_str().filter(|text| !text.is_empty())
+}
+
+impl Slot {
+    fn attribute(name: &str, wanted: &mut Wanted) -> Self {
+        Self::Attribute { name: name.to_owned(), wanted: wanted.place(name) }
+    }
+
+    fn is_address(&self) -> bool {
+        match self {
+            Self::Connection => true,
+            Self::Attribute { name, .. } => IP_ATTRIBUTES.contains(&name.as_str()),
+        }
+    }
+}
+
+impl Layout {
+    /// Its name in telemetry.
+    pub(crate) fn name(&self) -> String {
+        let mut out = String::new();
+        for slot in &self.slots {
+            let plus = if out.is_empty() { "" } else { "+" };
+            // Writing to a string does not fail.
+            let _ = match slot {
+                Slot::Connection => write!(out, "{plus}connection"),
+                Slot::Attribute { name, .. } => write!(out, "{plus}resource_attribute/{name}"),
+            };
+        }
+        out
+    }
+
+    /// Whether resources that it identifies have this attribute.
+    pub(crate) fn has(&self, attribute: &str) -> bool {
+        self.slots.iter().any(|slot| matches!(slot, Slot::Attribute { name, .. } if name == attribute))
+    }
+}
+
+impl Associations {
+    pub(crate) fn compile(
+        configs: &[AssociationConfig],
+        wanted: &mut Wanted,
+        problems: &mut Problems,
+    ) -> Self {
+        let alone = |slot: Slot| Layout { slots: vec![slot] };
+        let mut layouts = vec![
+            alone(Slot::Connection),
+            alone(Slot::attribute(Field::PodUid.name(), wanted)),
+            alone(Slot::attribute(Field::PodIp.name(), wanted)),
+        ];
+        let addresses = IP_ATTRIBUTES.map(|name| configs.is_empty().then(|| wanted.place(name)));
+        let mut configured = Vec::new();
+        for (index, config) in configs.iter().enumerate() {
+            let layout = problems.index(index, |problems| layout(config, wanted, problems));
+            let known = layouts.iter().position(|known| *known == layout);
+            configured.push(known.unwrap_or_else(|| {
+                layouts.push(layout);
+                layouts.len() - 1
+            }));
+        }
+        Self { layouts, configured, addresses }
+    }
+
+    /// The layouts that resources are tried by; none if nothing is configured.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = (usize, &Layout)> {
+        self.configured.iter().filter_map(|index| Some((*index, self.layouts.get(*index)?)))
+    }
+
+    /// What a resource with these attributes, sent by `peer`, says of its pod.
+    pub(crate) fn identify<'a>(&self, values: &Values<'a>, peer: Option<IpAddr>) -> Option<Identified<'a>> {
+        if self.configured.is_empty() {
+            return self.by_address(values, peer);
+        }
+        self.configured().find_map(|(index, layout)| identify_by(index, layout, values, peer))
+    }
+
+    fn by_address<'a>(&self, values: &Values<'a>, peer: Option<IpAddr>) -> Option<Identified<'a>> {
+        let [pod_ip, host_name, ip] = self.addresses.map(|place| text(values, place));
+        let connection = match pod_ip.or(ip) {
+            Some(text) => Connection::Text(text),
+            None => match (peer, host_name.filter(|name| address(name).is_some())) {
+                (Some(peer), _) => Connection::Peer(peer),
+                (None, Some(name)) => Connection::Text(name),
+                (None, None) => return None,
+            },
+        };
+        let mut key = begin(BY_CONNECTION);
+        match connection {
+            Connection::Peer(ip) => push_ip(&mut key, ip),
+            Connection::Text(text) => push(&mut key, text, true),
+        }
+        Some(Identified { layout: BY_CONNECTION, key, connection: Some(connection) })
+    }
+}
+
+fn identify_by<'a>(
+    index: usize,
+    layout: &Layout,
+    values: &Values<'a>,
+    peer: Option<IpAddr>,
+) -> Option<Identified<'a>> {
+    let mut identified = Identified { layout: index, key: begin(index), connection: None };
+    for slot in &layout.slots {
+        match slot {
+            Slot::Connection => {
+                let peer = peer?;
+                push_ip(&mut identified.key, peer);
+                identified.connection.get_or_insert(Connection::Peer(peer));
+            }
+            Slot::Attribute { name, wanted } => {
+                let value = text(values, Some(*wanted))?;
+                // A host's name is that of a node as often as it is an address.
+                if name == "host.name" && address(value).is_none() {
+                    return None;
+                }
+                push(&mut identified.key, value, slot.is_address());
+            }
+        }
+    }
+    Some(identified)
+}
+
+fn layout(config: &AssociationConfig, wanted: &mut Wanted, problems: &mut Problems) -> Layout {
+    problems.at("sources", |problems| {
+        if config.sources.is_empty() {
+            problems.report_with_help(
+                "an association without sources identifies nothing and hides those after it",
+                "leave the association out",
+            );
+        }
+        if config.sources.len() > MOST_SOURCES {
+            problems.report(format!("too many association sources. limit is {MOST_SOURCES}"));
+        }
+        let mut slots = Vec::new();
+        for (index, source) in config.sources.iter().enumerate() {
+            match source.from.as_str() {
+                "connection" => slots.push(Slot::Connection),
+                "resource_attribute" => slots.push(Slot::attribute(&source.name, wanted)),
+                other => problems.index(index, |problems| {
+                    problems.at("from", |problems| {
+                        problems.report_with_help(
+                            format!("{other:?} is not a source of associations"),
+                            "one of resource_attribute, connection",
+                        );
+                    });
+                }),
+            }
+        }
+        Layout { slots }
+    })
+}
+
+/// The key of a layout, without values yet.
+pub(crate) fn begin(layout: usize) -> Key {
+    let mut key = Key::new();
+    key.extend_from_slice(&u32::try_from(layout).unwrap_or(u32::MAX).to_le_bytes());
+    key
+}
+
+/// Adds a value; one that is an address is the same however it is written.
+pub(crate) fn push(key: &mut Key, value: &str, is_address: bool) {
+    match address(value).filter(|_| is_address) {
+        Some(ip) => push_ip(key, ip),
+        None => {
+            key.push(b't');
+            key.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+            key.extend_from_slice(value.as_bytes());
+        }
+    }
+}
+
+/// Adds an address.
+pub(crate) fn push_ip(key: &mut Key, ip: IpAddr) {
+    let ip = match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    key.push(b'i');
+    key.extend_from_slice(&ip.octets());
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use pdata::Attributes;
+
+    /// The name of the layout, and what stands for the connection.
+    fn identify(yaml: &str, attributes: &[(&str, &str)], peer: Option<&str>) -> Option<(String, String)> {
+        let config: Config = confmap::from_yaml(yaml).unwrap();
+        let (mut wanted, mut problems) = (Wanted::default(), Problems::default());
+        let associations = Associations::compile(&config.pod_association, &mut wanted, &mut problems);
+        assert_eq!(problems.len(), 0, "{problems}");
+        let attributes = Attributes::new(attributes.iter().copied());
+        let peer = peer.map(|peer| peer.parse().unwrap());
+        let found = associations.identify(&wanted.read(attributes.iter()), peer)?;
+        let connection = match found.connection {
+            Some(Connection::Peer(ip)) => ip.to_string(),
+            Some(Connection::Text(text)) => text.to_owned(),
+            None => String::new(),
+        };
+        Some((associations.layouts[found.layout].name(), connection))
+    }
+
+    #[test]
+    fn resources_without_associations() {
+        fn check(attributes: &[(&str, &str)], peer: Option<&str>, expected: Option<&str>) {
+            let expected = expected.map(|ip| ("connection".to_owned(), ip.to_owned()));
+            assert_eq!(identify("{}", attributes, peer), expected, "{attributes:?}");
+        }
+        let both = [("k8s.pod.ip", "2.2.2.2"), ("ip", "1.1.1.1")];
+        check(&both, Some("3.3.3.3"), Some("2.2.2.2"));
+        check(&both[1..], Some("3.3.3.3"), Some("1.1.1.1"));
+        check(&[], Some("3.3.3.3"), Some("3.3.3.3"));
+        check(&[("host.name", "4.4.4.4")], Some("3.3.3.3"), Some("3.3.3.3"));
+        check(&[("host.name", "4.4.4.4")], None, Some("4.4.4.4"));
+        check(&[("host.name", "invalid-ip")], None, None);
+        check(&[("k8s.pod.ip", "")], None, None);
+        check(&[], None, None);
+    }
+
+    #[test]
+    fn the_first_association_whose_sources_are_all_there_is_used() {
+        fn check(attributes: &[(&str, &str)], peer: Option<&str>, expected: Option<(&str, &str)>) {
+            let yaml = "pod_association: [{sources: [{from: resource_attribute, name: host.name}]}, \
+                        {sources: [{from: resource_attribute, name: a}, {from: resource_attribute, name: b}]}, \
+                        {sources: [{from: connection, name: x}]}]";
+            let expected = expected.map(|(name, ip)| (name.to_owned(), ip.to_owned()));
+            assert_eq!(identify(yaml, attributes, peer), expected, "{attributes:?}");
+        }
+        let peer = Some("1.2.3.4");
+        let pair = [("a", "1"), ("b", "2"), ("host.name", "1.1.1.1")];
+        check(&[("host.name", "worker-node")], peer, Some(("connection", "1.2.3.4")));
+        check(&pair, peer, Some(("resource_attribute/host.name", "")));
+        check(&pair[..2], peer, Some(("resource_attribute/a+resource_attribute/b", "")));
+        check(&pair[..1], peer, Some(("connection", "1.2.3.4")));
+        check(&[("a", ""), ("b", "2")], None, None);
+    }
+
+    #[test]
+    fn addresses_are_the_same_however_they_are_written() {
+        let key = |text: &str, is_address: bool| {
+            let mut key = begin(0);
+            push(&mut key, text, is_address);
+            key
+        };
+        assert_eq!(key("2001:DB8::1", true), key("2001:db8:0:0:0:0:0:1", true));
+        assert_eq!(key("::ffff:1.2.3.4", true), key("1.2.3.4", true));
+        assert_ne!(key("::ffff:1.2.3.4", false), key("1.2.3.4", false));
+        assert_ne!(key("1.2.3.4", true), key("1.2.3.5", true));
+        let two = |a: &str, b: &str| {
+            let mut key = begin(3);
+            push(&mut key, a, false);
+            push(&mut key, b, false);
+            key
+        };
+        assert_ne!(two("a", "b"), two("b", "a"), "values have places");
+        assert_ne!(two("at", ""), two("a", "t"));
+    }
+
+    #[test]
+    fn associations_that_cannot_be() {
+        fn check(yaml: &str, expected: &str) {
+            let config: Config = confmap::from_yaml(yaml).unwrap();
+            let mut problems = Problems::rooted("pod_association");
+            Associations::compile(&config.pod_association, &mut Wanted::default(), &mut problems);
+            assert!(problems.to_string().contains(expected), "{problems}");
+        }
+        check(
+            "pod_association: [{sources: []}]",
+            "pod_association[0]::sources: an association without sources",
+        );
+        check(
+            "pod_association: [{sources: [{from: label}]}]",
+            "::sources[0]::from: \"label\" is not a source",
+        );
+        let five = "{from: connection},".repeat(5);
+        check(
+            &format!("pod_association: [{{sources: [{five}]}}]"),
+            "too many association sources. limit is 4",
+        );
+    }
+}
