@@ -7,8 +7,14 @@ pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
     registry.receiver(awscontainerinsightreceiver::factory()).receiver(otlpreceiver::factory());
     registry
+        .processor(attributesprocessor::factory())
         .processor(batchprocessor::factory())
+        .processor(k8sattributesprocessor::factory())
         .processor(memorylimiterprocessor::factory())
+        .processor(filterprocessor::factory())
+        .processor(transformprocessor::factory())
+        .processor(metricstransformprocessor::factory())
+        .processor(deltatorateprocessor::factory())
         .processor(resourceprocessor::factory());
     registry
         .exporter(awscloudwatchlogsexporter::factory())

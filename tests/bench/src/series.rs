@@ -1,7 +1,7 @@
 //! Many series: 50 declarations of 8 dimension sets each, over pods whose labels all differ.
 //!
-//! Every metric is declared twice. The first declaration takes all pods, the second every other one; four dimension sets of
-//! each name the pod. So a pod has 100 or 200 series of its own, and [`VARIANTS`] requests have [`SERIES`].
+//! Every metric has its declaration, with a label matcher; four of its dimension sets name the pod. So a pod has 200 series of
+//! its own, and [`VARIANTS`] requests have [`SERIES`].
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,39 +10,36 @@ use pdata::metrics::Number;
 use pdata::{Batch, MetricsBuilder};
 
 /// Requests that differ.
-pub const VARIANTS: usize = 20;
+pub const VARIANTS: usize = 30;
 /// Pods of a request.
-pub const PODS: usize = 100;
+pub const PODS: usize = 50;
 /// Metrics of a pod.
-const METRICS: usize = 25;
+const METRICS: usize = 50;
 /// The distinct series of all requests that are about one pod alone: metrics times dimension sets with its name.
-pub const SERIES: usize = VARIANTS * PODS * METRICS * (4 + 4 / 2);
+pub const SERIES: usize = VARIANTS * PODS * METRICS * 4;
 
-/// The dimension sets of the first declaration of a metric.
+/// The dimension sets of every other metric.
 const FIRST: &str = "[[ClusterName], [ClusterName, Namespace], [ClusterName, Namespace, Service], [ClusterName, NodeName], \
                      [ClusterName, Namespace, PodName], [ClusterName, NodeName, PodName], \
                      [ClusterName, InstanceId, NodeName, PodName], [ClusterName, Namespace, NodeName, PodName]]";
-/// The dimension sets of the second.
+/// The dimension sets of the others.
 const SECOND: &str = "[[Namespace], [Service], [NodeName], [InstanceId, NodeName], [PodName], [Namespace, PodName], \
                       [Service, PodName], [Namespace, Service, PodName]]";
 
 /// `metric_declarations` as a YAML block below a key that is indented by four.
 pub fn declarations() -> String {
     let mut yaml = String::new();
-    let matchers = [
+    let kinds = [
         (FIRST, "{label_names: [ClusterName, Type], separator: ';', regex: '^demo;Pod$'}"),
-        (SECOND, "{label_names: [Namespace, PodName], regex: '^(shop|cart);.*[02468]$'}"),
+        (SECOND, "{label_names: [Namespace, PodName], regex: '^(shop|cart);.*[0-9]$'}"),
     ];
-    for (sets, matcher) in matchers {
-        for metric in 0..METRICS {
-            // Writing to a String cannot fail.
-            let _ = write!(
-                yaml,
-                "\n      - dimensions: {sets}\n        metric_name_selectors: ['^{}$']\n        \
-                 label_matchers: [{matcher}]",
-                name(metric)
-            );
-        }
+    for (metric, (sets, matcher)) in (0..METRICS).zip(kinds.iter().cycle()) {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            yaml,
+            "\n      - dimensions: {sets}\n        metric_name_selectors: ['^{}$']\n        label_matchers: [{matcher}]",
+            name(metric)
+        );
     }
     yaml
 }

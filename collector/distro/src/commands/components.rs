@@ -82,9 +82,25 @@ mod tests {
             listed.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(names("receivers"), ["awscontainerinsightreceiver", "otlp"]);
-        assert_eq!(names("processors"), ["batch", "memory_limiter", "resource"]);
-        assert_eq!(names("exporters"), ["awsemf", "debug", "nop", "otlp_grpc", "otlp_http"]);
+        assert_eq!(
+            names("processors"),
+            [
+                "attributes",
+                "batch",
+                "deltatorate",
+                "filter",
+                "k8s_attributes",
+                "memory_limiter",
+                "metrics_transform",
+                "resource",
+                "transform"
+            ]
+        );
+        assert_eq!(
+            names("exporters"),
+            ["awscloudwatchlogs", "awsemf", "debug", "nop", "otlp_grpc", "otlp_http"]
+        );
         assert_eq!(names("extensions"), ["file_storage", "health_check"]);
-        assert_eq!(listing["exporters"][0]["stability"]["metrics"], "Beta");
+        assert_eq!(listing["exporters"][1]["stability"]["metrics"], "Beta");
     }
 }
