@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use aws::logs::{Events, GroupConfig, Pusher, PusherConfig};
+use aws::logs::{Events, GroupConfig, Pusher, PusherConfig, user_agent};
 use component::{
     BoxError, Component, ConsumeError, Consumer, Exporter, ExporterFactory, Host, Meta, Settings, Stability,
     async_trait,
 };
 use pdata::{Batch, Signal};
-use regex::Regex;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -47,18 +46,9 @@ fn pusher_config(settings: &Settings, config: &Config) -> PusherConfig {
         queue: config.logs.sending_queue.clone(),
         retry: config.logs.retry_on_failure.clone(),
         timeout: Some(config.logs.timeout.0).filter(|timeout| !timeout.is_zero()),
-        user_agent: user_agent(settings, &config.logs.log_group_name),
+        user_agent: user_agent(settings, KIND, &[], &config.logs.log_group_name),
         max_event_bytes: config.logs.max_event_bytes(),
     }
-}
-
-/// What requests say about us: `otelcol-insights/1.2.3 (awscloudwatchlogs; ContainerInsights)`. `group` is the name as
-/// configured.
-fn user_agent(settings: &Settings, group: &str) -> String {
-    let insights = Regex::new("^/aws/.*containerinsights/.*/(performance|prometheus)$");
-    let insights =
-        if insights.is_ok_and(|insights| insights.is_match(group)) { "; ContainerInsights" } else { "" };
-    format!("{}/{} ({KIND}{insights})", settings.build.command, settings.build.version)
 }
 
 /// Sends log records to CloudWatch Logs.

@@ -3,14 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws::logs::{Events, GroupConfig, Pusher, PusherConfig};
+use aws::logs::{Events, GroupConfig, Pusher, PusherConfig, user_agent};
 use component::{
     BoxError, Component, ConsumeError, Consumer, Exporter, ExporterFactory, Host, Meta, Settings, Stability,
     async_trait,
 };
 use helper::{ExporterConfig, RetryConfig, SendError, Sender};
 use pdata::{Batch, Signal};
-use regex::Regex;
 use tokio::time::Instant;
 
 use crate::config::{Config, Destination};
@@ -66,7 +65,7 @@ fn pusher_config(settings: &Settings, config: &Config) -> PusherConfig {
         queue: config.emf.sending_queue.clone(),
         retry: config.emf.retry_on_failure.as_ref().cloned().unwrap_or_else(default_retry),
         timeout: Some(config.emf.timeout.0).filter(|timeout| !timeout.is_zero()),
-        user_agent: user_agent(settings, config),
+        user_agent: user_agent(settings, "awsemf", application_signals(config), &config.emf.log_group_name),
         max_event_bytes: config.emf.max_event_bytes,
     }
 }
@@ -81,18 +80,11 @@ fn default_retry() -> RetryConfig {
     }
 }
 
-/// What requests say about us: `otelcol-insights/1.2.3 (awsemf; ContainerInsights)`.
-fn user_agent(settings: &Settings, config: &Config) -> String {
-    let group = &config.emf.log_group_name;
-    let mut words = vec!["awsemf"];
-    if config.emf.namespace == "ApplicationSignals" && group.starts_with("/aws/application-signals/") {
-        words.push("AppSignals");
-    }
-    let insights = Regex::new("^/aws/.*containerinsights/.*/(performance|prometheus)$");
-    if insights.is_ok_and(|insights| insights.is_match(group)) {
-        words.push("ContainerInsights");
-    }
-    format!("{}/{} ({})", settings.build.command, settings.build.version, words.join("; "))
+/// The word that upstream adds to the user agent of Application Signals.
+fn application_signals(config: &Config) -> &'static [&'static str] {
+    let is = config.emf.namespace == "ApplicationSignals"
+        && config.emf.log_group_name.starts_with("/aws/application-signals/");
+    if is { &["AppSignals"] } else { &[] }
 }
 
 /// Batches become events, one after another: cumulative values are compared with those of the batch before.

@@ -35,4 +35,4 @@ pub use body::MAX_MESSAGE_BYTES;
 pub use client::LogsError;
 pub use event::Events;
 pub use limits::{GroupConfigError, check_retention, check_tags};
-pub use pusher::{GroupConfig, Pusher, PusherConfig};
+pub use pusher::{GroupConfig, Pusher, PusherConfig, user_agent};

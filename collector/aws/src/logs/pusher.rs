@@ -10,6 +10,7 @@ use confmap::Optional;
 use helper::{Origin, QueueConfig, RetryConfig, Sizer, log};
 use net::Boxed;
 use pdata::{Batch, Signal};
+use regex::Regex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -338,6 +339,18 @@ impl Pusher {
         };
         Instant::now() + queue.batch.as_ref().map_or(FLUSH_TIMEOUT, |batch| batch.flush_timeout.0)
     }
+}
+
+/// What requests of the exporter type `component` say about us: `otelcol-insights/1.2.3 (awsemf; ContainerInsights)`. `group` is
+/// the log group's name as configured; `more` are words that the exporter adds.
+pub fn user_agent(settings: &Settings, component: &str, more: &[&str], group: &str) -> String {
+    let insights = Regex::new("^/aws/.*containerinsights/.*/(performance|prometheus)$");
+    let mut words = vec![component];
+    words.extend(more);
+    if insights.is_ok_and(|insights| insights.is_match(group)) {
+        words.push("ContainerInsights");
+    }
+    format!("{}/{} ({})", settings.build.command, settings.build.version, words.join("; "))
 }
 
 fn insert(
