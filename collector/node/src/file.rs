@@ -62,6 +62,14 @@ struct Kept {
     count: Arc<AtomicUsize>,
 }
 
+/// An open file that is not found again by its path, such as one of a process: when it is of no use any more, drop it.
+#[derive(Debug)]
+pub(crate) struct HeldFile {
+    path: PathBuf,
+    shape: Shape,
+    kept: Kept,
+}
+
 /// A file that is opened on its first read, stays open, and is opened again when it was replaced: a cgroup removed and
 /// created anew under the same path answers on the old descriptor with `ENODEV`.
 #[derive(Debug)]
@@ -131,6 +139,24 @@ impl Buffer {
         }
     }
 
+    /// Opens a file below `directory` to be read again and again. None if as many descriptors are kept as may be.
+    pub(crate) fn hold_at(
+        &mut self,
+        directory: impl AsFd,
+        path: &Path,
+        shape: Shape,
+        shown: PathBuf,
+    ) -> Result<Option<HeldFile>, Error> {
+        if !self.may_keep() {
+            return Ok(None);
+        }
+        self.system_calls += 1;
+        match rustix::fs::openat(directory, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(descriptor) => Ok(self.keep(descriptor).map(|kept| HeldFile { path: shown, shape, kept })),
+            Err(source) => Err(Error::Open { path: shown, source: source.into() }),
+        }
+    }
+
     /// As [`Buffer::read_at`], for a path that needs no directory.
     pub(crate) fn read_path(&mut self, path: &Path, shape: Shape) -> Result<&[u8], Error> {
         self.read_at(rustix::fs::CWD, path, shape, || path.to_path_buf())
@@ -149,13 +175,16 @@ impl Buffer {
 
     /// The descriptor as one that stays open, or none when there are enough.
     fn keep(&mut self, descriptor: OwnedFd) -> Option<Kept> {
-        let limit = *self.limit.get_or_insert_with(half_of_the_limit);
-        if self.kept.load(Ordering::Relaxed) >= limit {
+        if !self.may_keep() {
             self.system_calls += 1;
             return None;
         }
         self.kept.fetch_add(1, Ordering::Relaxed);
         Some(Kept { descriptor, count: Arc::clone(&self.kept) })
+    }
+
+    fn may_keep(&mut self) -> bool {
+        self.kept.load(Ordering::Relaxed) < *self.limit.get_or_insert_with(half_of_the_limit)
     }
 
     /// Reads a file from its start to its end. None: it is longer than [`LIMIT`].
@@ -176,6 +205,22 @@ impl Buffer {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl HeldFile {
+    /// The whole content as of now, in `buffer`, replacing what it held.
+    pub(crate) fn read<'b>(&self, buffer: &'b mut Buffer) -> Result<&'b [u8], Error> {
+        match buffer.fill(&self.kept.descriptor, self.shape) {
+            Ok(Some(())) => Ok(buffer.bytes()),
+            Ok(None) => Err(Error::TooLong { path: self.path.clone(), limit: LIMIT }),
+            Err(source) => Err(Error::Read { path: self.path.clone(), source: source.into() }),
+        }
+    }
+
+    /// The path it had when it was opened, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 

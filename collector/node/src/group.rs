@@ -33,10 +33,10 @@ pub struct Cgroup {
 /// Whether a group's swap is worth a system call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Swap {
-    /// The machine has swap space, or nobody knows.
+    /// The group may have something in swap space.
     #[default]
     Present,
-    /// It has none, so every group's swap is 0.
+    /// The machine, or a group above, has nothing in it; so the group's swap is 0.
     Absent,
 }
 
@@ -150,7 +150,7 @@ impl Cgroup {
         self.memory_with(Swap::Present, buffer)
     }
 
-    /// [`Cgroup::memory`], without reading `memory.swap.current` on a machine that has no swap space.
+    /// [`Cgroup::memory`], without reading `memory.swap.current` where it is known to be 0.
     ///
     /// # Errors
     /// As [`Cgroup::memory`].
@@ -159,6 +159,20 @@ impl Cgroup {
             Files::V1(files) => files.memory(buffer),
             Files::V2(files) if files.is_root => files.root_memory(buffer),
             Files::V2(files) => files.memory(swap, buffer),
+        }
+    }
+
+    /// What groups below this one have in swap space, as far as reading `memory.swap.current` tells. Not on v1, where it
+    /// comes with the other figures.
+    pub(crate) fn swap(&mut self, buffer: &mut Buffer) -> Swap {
+        match &mut self.files {
+            Files::V2(files) if !files.is_root => {
+                match files.swap_current.read("memory.swap.current", buffer) {
+                    Some(0) => Swap::Absent,
+                    _ => Swap::Present,
+                }
+            }
+            Files::V1(_) | Files::V2(_) => Swap::Present,
         }
     }
 

@@ -180,8 +180,8 @@ impl Host {
         Ok(MemoryStats { pgfault, pgmajfault, ..stats }.with_total_faults())
     }
 
-    /// Whether the machine has swap space, for [`Cgroup::memory_with`]: as `/proc/meminfo` last said, which on cgroup v2
-    /// each [`Host::memory`] reads.
+    /// Whether any of the machine's swap space is in use, for [`Cgroup::memory_with`]: as `/proc/meminfo` last said, which
+    /// on cgroup v2 each [`Host::memory`] reads.
     #[must_use]
     pub fn swap(&self) -> Swap {
         self.swap
@@ -227,7 +227,7 @@ impl Host {
 
     fn read_meminfo(&mut self) -> Result<MemInfo, Error> {
         let info = self.meminfo.parse(&mut self.buffer, |bytes| Ok(parse_meminfo(bytes)))?;
-        self.swap = if info.swap_total == Some(0) { Swap::Absent } else { Swap::Present };
+        self.swap = if info.swap_used() == Some(0) { Swap::Absent } else { Swap::Present };
         Ok(info)
     }
 

@@ -29,15 +29,17 @@
 //! let (mut processes, mut networks) = (Processes::new(&paths), PodNetworks::new());
 //! let mut buffer = Buffer::new(); // or that of the `Host`: all may share one
 //!
-//! // One collection. `Host::swap` says whether there is swap to ask for.
+//! // One collection.
 //! let refresh = pods.refresh(&mut buffer); // what cannot be listed is in `refresh.errors`, once
+//! let swap = pods.swap(Swap::Present, &mut buffer); // or what `Host::swap` says
 //! for pod in pods.iter_mut() {
 //!     let cpu = pod.group.cpu(&mut buffer);
-//!     let memory = pod.group.memory_with(Swap::Absent, &mut buffer);
+//!     let memory = pod.group.memory_with(swap, &mut buffer);
+//!     // Containers of a pod without swap have none.
 //!     for container in &mut pod.containers {
 //!         // Not for the sandbox: the one whose `id` the kubelet does not report.
 //!         let cpu = container.group.cpu(&mut buffer);
-//!         let memory = container.group.memory_with(Swap::Absent, &mut buffer);
+//!         let memory = container.group.memory_with(swap, &mut buffer);
 //!     }
 //! }
 //! processes.begin();
@@ -57,11 +59,12 @@
 //! | [`Cgroup::cpu`] | `cpu.stat` | `cpuacct.usage`, `cpuacct.stat` |
 //! | [`Cgroup::memory_with`] | `memory.current`, `memory.stat`, `memory.peak` (kernel 5.19), with swap `memory.swap.current` | `memory.usage_in_bytes`, `memory.stat`, `memory.max_usage_in_bytes`, `memory.failcnt` |
 //!
-//! With 110 pods of a sandbox and two containers each, on v2 without swap, that is 1,651 system calls: 4 for each of the
-//! 330 groups, 3 for each pod's network (see [`PodNetworks`] for why not one), 1 for the table. Pods on the machine's
-//! network, and kernels without `memory.peak`, cost less. A test keeps the count. It takes 1,320 descriptors; a
-//! [`Buffer`] keeps at most half of `RLIMIT_NOFILE`, so with the usual soft limit of 1,024 the rest are opened, read and
-//! closed, three calls each: raise the limit, or accept the cost.
+//! With 110 pods of a sandbox and two containers each, on v2, that is 1,431 system calls: 4 for each of the 330 groups, 1
+//! for each pod's network, 1 for the table. Where the machine's swap space is in use [`PodTable::swap`] adds 1, and only if
+//! pods have something in it 1 for each, and for each container of those. Pods on the machine's network, and kernels
+//! without `memory.peak`, cost less. A test keeps the count. It takes 1,430 descriptors; a [`Buffer`] keeps at most half of
+//! `RLIMIT_NOFILE`, so with the usual soft limit of 1,024 the rest are opened, read and closed, three calls each: raise the
+//! limit, or accept the cost.
 //!
 //! On demand there are [`Cgroup::cpu_and_throttling`] (no further read on v2), [`Cgroup::memory_events`] (one),
 //! [`Cgroup::pids`] (one), [`Cgroup::disk_io`] (one on v2, two on v1), [`Cgroup::processes`] and [`Cgroup::limits`]

@@ -1,12 +1,13 @@
 //! Network of a pod: that of any of its processes, as all share one network namespace.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 
 use crate::cgroup::Cgroups;
 use crate::error::Error;
-use crate::file::{Buffer, Shape};
+use crate::file::{Buffer, HeldFile, Shape};
 use crate::network::{IGNORED_INTERFACE_PREFIXES, Interface, parse_net_dev};
 use crate::pods::PodCgroup;
 use crate::process::{Process, Processes};
@@ -15,6 +16,9 @@ use crate::process::{Process, Processes};
 /// other's inode is told to everybody, and is the namespace's own as well: each has its own tree below `/proc/net`
 /// (`proc_net_ns_init` in fs/proc/proc_net.c).
 const NAMESPACE_FILES: [&str; 2] = ["ns/net", "net/dev"];
+
+/// The file of a process that has the counters of its network's interfaces.
+const TABLE: &str = "net/dev";
 
 /// A pod's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +33,13 @@ pub enum PodNetwork {
 
 /// Networks of pods, by pod.
 ///
-/// A pod's counters cost three system calls: its file is opened and closed each time, as an open one would keep the
-/// network namespace of a pod that has ended, with its interfaces and addresses. A pod on the machine's network costs
-/// none, once that is known.
+/// A pod's counters cost one system call: its `net/dev` stays open, and is dropped with the pod's control group or with the
+/// container through which it was found, whichever goes first. An open file keeps the network namespace, but of a pod
+/// that has ended only until the next [`PodNetworks::retain`], and empty of what others could miss: the kubelet has the
+/// network plugin take the interfaces and addresses away (CNI's `DEL`) before it removes the pod's control group. A
+/// container's group goes when the container ends, so a pod whose sandbox was made anew is never read in the former
+/// namespace. Where descriptors are short the file is opened, read and closed, three system calls. A pod on the machine's
+/// network costs none, once that is known.
 #[derive(Debug, Default)]
 pub struct PodNetworks {
     /// By the path of the pod's group.
@@ -42,8 +50,19 @@ pub struct PodNetworks {
 
 #[derive(Debug)]
 enum Pod {
-    Own(Process),
+    Own {
+        /// The container whose process it is.
+        container: Box<str>,
+        table: Table,
+    },
     Host,
+}
+
+/// Where counters are read.
+#[derive(Debug)]
+enum Table {
+    Open(HeldFile),
+    Of(Process),
 }
 
 impl PodNetworks {
@@ -72,24 +91,37 @@ impl PodNetworks {
     ) -> Result<PodNetwork, Error> {
         match self.pods.get(&pod.path) {
             Some(Pod::Host) => return Ok(PodNetwork::Host),
-            Some(Pod::Own(process)) => match interfaces(process, buffer) {
-                Err(error) if is_ended(&error) => {}
-                answer => return answer,
-            },
-            None => {}
+            Some(Pod::Own { container, table })
+                if pod.containers.iter().any(|known| known.id == *container) =>
+            {
+                match table.interfaces(buffer) {
+                    Err(error) if is_ended(&error) => {}
+                    answer => return answer,
+                }
+            }
+            Some(Pod::Own { .. }) | None => {}
         }
         self.pods.remove(&pod.path);
-        let found = pod.containers.iter().find_map(|container| processes.of(cgroups, container, buffer));
-        let Some(process) = found else { return Ok(PodNetwork::NoProcess) };
+        let found = pod.containers.iter().find_map(|container| {
+            let process = processes.of(cgroups, container, buffer)?;
+            Some((container.id.clone(), process))
+        });
+        let Some((container, process)) = found else { return Ok(PodNetwork::NoProcess) };
         if self.is_on_host(&process, processes, buffer) {
             self.pods.insert(pod.path.clone(), Pod::Host);
             return Ok(PodNetwork::Host);
         }
-        let answer = match interfaces(&process, buffer) {
+        let table = match process.hold(TABLE, Shape::Table, buffer) {
+            Ok(Some(file)) => Table::Open(file),
+            Ok(None) => Table::Of(process),
+            Err(error) if is_ended(&error) => return Ok(PodNetwork::NoProcess),
+            Err(error) => return Err(error),
+        };
+        let answer = match table.interfaces(buffer) {
             Err(error) if is_ended(&error) => return Ok(PodNetwork::NoProcess),
             answer => answer,
         };
-        self.pods.insert(pod.path.clone(), Pod::Own(process));
+        self.pods.insert(pod.path.clone(), Pod::Own { container, table });
         answer
     }
 
@@ -106,11 +138,23 @@ impl PodNetworks {
     }
 }
 
-fn interfaces(process: &Process, buffer: &mut Buffer) -> Result<PodNetwork, Error> {
-    let bytes = process.read("net/dev", Shape::Table, buffer)?;
-    let parsed = parse_net_dev(bytes, IGNORED_INTERFACE_PREFIXES);
-    let interfaces = parsed.map_err(|source| Error::Malformed { path: process.path("net/dev"), source })?;
-    Ok(PodNetwork::Interfaces(interfaces))
+impl Table {
+    fn interfaces(&self, buffer: &mut Buffer) -> Result<PodNetwork, Error> {
+        let bytes = match self {
+            Self::Open(file) => file.read(buffer)?,
+            Self::Of(process) => process.read(TABLE, Shape::Table, buffer)?,
+        };
+        let parsed = parse_net_dev(bytes, IGNORED_INTERFACE_PREFIXES);
+        let interfaces = parsed.map_err(|source| Error::Malformed { path: self.path(), source })?;
+        Ok(PodNetwork::Interfaces(interfaces))
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Open(file) => file.path().to_path_buf(),
+            Self::Of(process) => process.path(TABLE),
+        }
+    }
 }
 
 /// The process is gone, or its namespace is going (`seq_open_net` in fs/proc/proc_net.c).

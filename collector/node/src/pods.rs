@@ -6,7 +6,7 @@ use crate::cgroup::Cgroups;
 use crate::error::Error;
 use crate::file::Buffer;
 use crate::folder::{Change, Watcher, subdirectories};
-use crate::group::Cgroup;
+use crate::group::{Cgroup, Swap};
 use crate::names::{Name, Qos, Runtime, below_kubepods, ecs_task, parse_container_name};
 use crate::roots::{known_roots, search_roots};
 
@@ -78,6 +78,7 @@ pub struct Refresh {
 #[derive(Debug)]
 struct Folder {
     kind: Kind,
+    group: Cgroup,
     state: State,
 }
 
@@ -143,6 +144,26 @@ impl PodTable {
         self.pods.is_empty()
     }
 
+    /// Whether pods have anything in swap space, which the groups above all of them tell: a system call for each, of which
+    /// there is one as a rule. `machine` is what [`Host::swap`](crate::Host::swap) says.
+    pub fn swap(&mut self, machine: Swap, buffer: &mut Buffer) -> Swap {
+        if machine == Swap::Absent {
+            return Swap::Absent;
+        }
+        let mut topmost: Option<&str> = None;
+        for (path, folder) in &mut self.folders {
+            // A folder sorts before those in it, with nothing but its kind between.
+            if topmost.is_some_and(|above| is_inside(path, above)) {
+                continue;
+            }
+            topmost = Some(path);
+            if folder.group.swap(buffer) == Swap::Present {
+                return Swap::Present;
+            }
+        }
+        if topmost.is_some() { Swap::Absent } else { Swap::Present }
+    }
+
     /// Brings the table up to date. Groups that stay keep their readers, and so their descriptors.
     pub fn refresh(&mut self, buffer: &mut Buffer) -> Refresh {
         let mut refresh = Refresh::default();
@@ -199,7 +220,9 @@ impl PodTable {
         }
         for root in roots {
             let kind = if root.starts_with("ecs") { Kind::Tasks } else { Kind::Pods(Qos::Guaranteed) };
-            self.folders.entry(format!("/{root}").into()).or_insert_with(|| Folder::new(kind));
+            let path = format!("/{root}");
+            let group = self.cgroups.cgroup(&path);
+            self.folders.entry(path.into()).or_insert_with(|| Folder::new(kind, group));
         }
     }
 
@@ -233,7 +256,8 @@ impl PodTable {
     fn add(&mut self, parent: Kind, name: &str, path: Box<str>, refresh: &mut Refresh) {
         let (uid, qos) = match parent.understand(name) {
             Some(Found::Folder(kind)) => {
-                self.folders.entry(path).or_insert_with(|| Folder::new(kind));
+                let group = self.cgroups.cgroup(&path);
+                self.folders.entry(path).or_insert_with(|| Folder::new(kind, group));
                 return;
             }
             Some(Found::Pod(uid, qos)) => (uid, qos),
@@ -287,12 +311,9 @@ impl PodTable {
     }
 
     fn remove_folder(&mut self, path: &str, refresh: &mut Refresh) {
-        let is_inside = |child: &str| {
-            child.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.folders.retain(|child, _| !is_inside(child));
+        self.folders.retain(|child, _| !is_inside(child, path));
         let before = self.pods.len();
-        self.pods.retain(|child, _| !is_inside(child));
+        self.pods.retain(|child, _| !is_inside(child, path));
         refresh.changed |= self.pods.len() != before;
     }
 
@@ -314,6 +335,11 @@ impl PodTable {
             refresh.errors.push(Error::TooManyCgroups { limit: self.limit });
         }
     }
+}
+
+/// Whether a path is that of `folder` or of something in it.
+fn is_inside(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A group found below a folder.
@@ -340,8 +366,8 @@ impl Kind {
 }
 
 impl Folder {
-    fn new(kind: Kind) -> Self {
-        Self { kind, state: State::default() }
+    fn new(kind: Kind, group: Cgroup) -> Self {
+        Self { kind, group, state: State::default() }
     }
 }
 

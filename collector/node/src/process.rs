@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup::Cgroups;
 use crate::error::Error;
-use crate::file::{Buffer, Shape};
+use crate::file::{Buffer, HeldFile, Shape};
 use crate::folder::{list, subdirectories};
 use crate::names::parse_proc_cgroup;
 use crate::paths::HostPaths;
@@ -103,6 +103,16 @@ impl Process {
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], Error> {
         buffer.read_at(&self.directory, Path::new(name), shape, || self.path.join(name))
+    }
+
+    /// Opens one of its files, which stays readable when the process has ended. None if there are enough open files.
+    pub(crate) fn hold(
+        &self,
+        name: &str,
+        shape: Shape,
+        buffer: &mut Buffer,
+    ) -> Result<Option<HeldFile>, Error> {
+        buffer.hold_at(&self.directory, Path::new(name), shape, self.path.join(name))
     }
 
     /// What distinguishes a file in procfs, or of the namespace that a link in it leads to.

@@ -6,7 +6,7 @@ mod machine;
 use std::fs;
 use std::path::Path;
 
-use machine::{Machine, id, refresh};
+use machine::{Machine, id, net_dev, refresh};
 use node::{Buffer, PodNetwork, PodNetworks, PodTable, Processes, Swap, upper_directory};
 
 /// Three pods, one of them on the machine's network, with the collector in the machine's pid namespace or not.
@@ -62,18 +62,31 @@ fn networks() {
         assert_eq!(received(&first[0]), Some(10));
         assert_eq!(received(&first[1]), Some(20));
         assert_eq!(first[2], PodNetwork::Host);
-        // Each of the two on a network of its own is opened, read and closed.
-        assert_eq!(collect(&table, &mut buffer), (first, 6));
+        // Each of the two on a network of its own is read in place, with a descriptor.
+        assert_eq!(collect(&table, &mut buffer), (first, 2));
+        let open = buffer.kept_descriptors();
+        assert_eq!(open, 2);
 
-        // The process that was read ends, another of the pod goes on.
-        machine.remove("proc/10").write(&format!("cgroup/kubepods/poda/{}/cgroup.procs", id(1)), "");
+        // A process of the container ends, the network stays.
+        machine.write("proc/10/net/dev", &net_dev(15)).remove("proc/10");
+        assert_eq!(received(&collect(&table, &mut buffer).0[0]), Some(15));
+
+        // The container ends, another of the pod goes on.
+        machine.remove(&format!("cgroup/kubepods/poda/{}", id(1)));
+        refresh(&mut table, &mut buffer);
         let (second, _) = collect(&table, &mut buffer);
         assert_eq!(received(&second[0]), Some(11), "{second:?}");
-        machine.remove("proc/11");
+        assert_eq!(buffer.kept_descriptors(), open);
+        // The last ends: nothing is held any more.
+        machine.remove(&format!("cgroup/kubepods/poda/{}", id(2))).remove("proc/11");
+        refresh(&mut table, &mut buffer);
         assert_eq!(collect(&table, &mut buffer).0[0], PodNetwork::NoProcess);
+        assert_eq!(buffer.kept_descriptors(), open - 1);
 
-        // Its number is another pod's now.
+        // A container without a process that can be seen: its number is another pod's now.
+        machine.write(&format!("cgroup/kubepods/poda/{}/cgroup.procs", id(2)), "11\n");
         machine.process(11, &format!("/kubepods/podb/{}", id(3)), "b");
+        refresh(&mut table, &mut buffer);
         assert_eq!(collect(&table, &mut buffer).0[0], PodNetwork::NoProcess);
 
         // A new process, and a malformed file.
@@ -89,8 +102,31 @@ fn networks() {
         machine.remove("cgroup/kubepods/poda");
         refresh(&mut table, &mut buffer);
         networks.retain(table.iter());
-        assert_eq!(table.len(), 2);
+        assert_eq!((table.len(), buffer.kept_descriptors()), (2, open - 1));
     }
+}
+
+/// The group above all pods tells whether any of them has to be asked for its swap.
+#[test]
+fn swap_of_pods() {
+    let machine = Machine::v2();
+    machine.directory("cgroup/kubepods/burstable/poda");
+    let (mut table, mut buffer) = (machine.pods(), Buffer::new());
+    let mut check = |swap: &str, on_machine: Swap, expected: (Swap, u64)| {
+        machine.write("cgroup/kubepods/memory.swap.current", swap);
+        machine.write("cgroup/kubepods/burstable/memory.swap.current", swap);
+        refresh(&mut table, &mut buffer);
+        table.swap(Swap::Present, &mut buffer);
+        let before = buffer.system_calls();
+        let found = table.swap(on_machine, &mut buffer);
+        assert_eq!((found, buffer.system_calls() - before), expected, "{swap:?}");
+    };
+    check("0\n", Swap::Present, (Swap::Absent, 1));
+    check("4096\n", Swap::Present, (Swap::Present, 1));
+    check("4096\n", Swap::Absent, (Swap::Absent, 0));
+    check("x\n", Swap::Present, (Swap::Present, 1));
+    // Before anything is known of pods.
+    assert_eq!(Machine::v2().pods().swap(Swap::Present, &mut Buffer::new()), Swap::Present);
 }
 
 /// Without the right to look at another's namespace, the inode of its `net/dev` tells.
@@ -182,9 +218,9 @@ fn a_collection_costs_few_system_calls() {
         buffer.system_calls() - before
     };
     collect(&mut buffer);
-    // One for the table, four per group of interest, three per pod's network.
-    assert_eq!(collect(&mut buffer), 1 + 4 * (110 + 220) + 3 * 110);
-    assert_eq!(buffer.kept_descriptors(), 4 * (110 + 220));
+    // One for the table, four per group of interest, one per pod's network.
+    assert_eq!(collect(&mut buffer), 1 + 4 * (110 + 220) + 110);
+    assert_eq!(buffer.kept_descriptors(), 4 * (110 + 220) + 110);
 
     // With few descriptors it is the same but for the cost.
     let mut few = Buffer::with_kept_limit(0);

@@ -169,6 +169,10 @@ fn check_a_pod(cgroups: Cgroups) {
     if std::fs::read_link("/proc/self").ok() != Some(std::process::id().to_string().into()) {
         return;
     }
+    // Where there is a kubelet only its pods are looked for.
+    if cgroups.directory("memory", "kubepods").is_dir() {
+        return;
+    }
     let top = format!("node-test-pods-{}", std::process::id());
     let pod = format!("{top}/kubepods/burstable/pod6b7f5a0e-1c2d-4e3f-8a9b-0c1d2e3f4a5b");
     let [running, ending] = [1, 2].map(|number| format!("{pod}/{number:064x}"));
@@ -228,12 +232,14 @@ fn check_a_pod(cgroups: Cgroups) {
     let network = table.iter().next().map(|pod| networks.read(pod, &cgroups, &mut processes, &mut buffer));
     child.kill().unwrap();
     child.wait().unwrap();
+    // The runtime removes the group of a container that has ended.
+    remove(&running);
+    refresh(&mut table, &mut buffer);
     let after = table.iter().next().map(|pod| networks.read(pod, &cgroups, &mut processes, &mut buffer));
-    let parents = running.match_indices('/').map(|(at, _)| &running[..at]).rev();
-    std::iter::once(running.as_str()).chain(parents).for_each(remove);
+    running.match_indices('/').map(|(at, _)| &running[..at]).rev().for_each(remove);
     refresh(&mut table, &mut buffer);
 
-    assert_eq!(outcome, [(true, 1), (false, 1), (true, 2), (true, 1), (true, 0)]);
+    assert_eq!(outcome, [(true, 1), (false, 1), (true, 2), (true, 1), (true, 0), (true, 0)]);
     assert_eq!(quiet, 1);
     let (cpu, memory, last) = figures.unwrap();
     assert_eq!(last, Some(true));

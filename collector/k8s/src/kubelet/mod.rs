@@ -78,6 +78,10 @@ impl Kubelet {
         let mut client = ApiServerConfig::new(url);
         client.accept_invalid_certs = config.insecure;
         client.root_cert_file = config.ca_file.filter(|_| !config.insecure);
+        if config.insecure || client.root_cert_file.is_some() {
+            // They take no part, so they are not loaded; in an image without any that would fail.
+            client.root_cert = Some(Vec::new());
+        }
         client.auth_info.token_file = config.token_file.map(|path| path.to_string_lossy().into_owned());
         Ok(Self { api: ApiServer::new(client)?, timeout: config.timeout })
     }
@@ -87,22 +91,7 @@ impl Kubelet {
     /// # Errors
     /// All of [`Error`] but those of making the client. Roles name what is asked `get` on `nodes/proxy`.
     pub async fn pods(&self, projection: &Projection, interner: &Interner) -> Result<Vec<Pod>, Error> {
-        self.retry("nodes/proxy", "/pods", async |body| {
-            let (mut pods, mut splitter) = (Vec::new(), ListSplitter::default());
-            while let Some(chunk) = chunk(body).await? {
-                splitter.feed(&chunk, |piece| {
-                    if let Piece::Item(item) = piece {
-                        let decoded = Pod::from_json(item, projection, interner);
-                        let Decoded { row, .. } = decoded.map_err(Error::Malformed)?;
-                        pods.push(row);
-                    }
-                    Ok(())
-                })?;
-            }
-            splitter.finish()?;
-            Ok(pods)
-        })
-        .await
+        self.retry("nodes/proxy", "/pods", &Pods { projection, interner }).await
     }
 
     /// What the kubelet measured: `/stats/summary`.
@@ -110,35 +99,17 @@ impl Kubelet {
     /// # Errors
     /// All of [`Error`] but those of making the client. Roles name what is asked `get` on `nodes/stats`.
     pub async fn stats(&self) -> Result<stats::Summary, Error> {
-        self.retry("nodes/stats", "/stats/summary", async |body| {
-            let mut text = Vec::new();
-            while let Some(chunk) = chunk(body).await? {
-                if text.len() + chunk.len() > LONGEST_STATS {
-                    return Err(Error::TooLong { limit: LONGEST_STATS });
-                }
-                text.extend_from_slice(&chunk);
-            }
-            match text.first() {
-                Some(b'{') => serde_json::from_slice(&text).map_err(Error::Malformed),
-                _ => Err(crate::split::unexpected(0, &text)),
-            }
-        })
-        .await
+        self.retry("nodes/stats", "/stats/summary", &Stats).await
     }
 
-    async fn retry<T>(
-        &self,
-        resource: &str,
-        path: &str,
-        read: impl AsyncFn(&mut kube::client::Body) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    async fn retry<R: Reader>(&self, resource: &str, path: &str, reader: &R) -> Result<R::Answer, Error> {
         let access = Access { verb: "get", resource };
         let end = Instant::now() + self.timeout;
         let mut wait = FIRST_WAIT;
         for attempt in 1.. {
             let asked = async {
                 let response = self.api.open(path, "application/json", access, self.timeout).await?;
-                read(&mut response.into_body()).await
+                reader.read(&mut response.into_body()).await
             };
             match timeout_at(end, asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
@@ -150,6 +121,59 @@ impl Kubelet {
             wait *= 2;
         }
         Err(Error::Timeout(self.timeout))
+    }
+}
+
+/// Understands the body of an answer. A trait, as the futures of closures cannot be said to be `Send`.
+trait Reader: Sync {
+    type Answer: Send;
+
+    fn read(&self, body: &mut kube::client::Body)
+    -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+}
+
+struct Pods<'a> {
+    projection: &'a Projection,
+    interner: &'a Interner,
+}
+
+struct Stats;
+
+impl Reader for Pods<'_> {
+    type Answer = Vec<Pod>;
+
+    async fn read(&self, body: &mut kube::client::Body) -> Result<Vec<Pod>, Error> {
+        let (mut pods, mut splitter) = (Vec::new(), ListSplitter::default());
+        while let Some(chunk) = chunk(body).await? {
+            splitter.feed(&chunk, |piece| {
+                if let Piece::Item(item) = piece {
+                    let decoded = Pod::from_json(item, self.projection, self.interner);
+                    let Decoded { row, .. } = decoded.map_err(Error::Malformed)?;
+                    pods.push(row);
+                }
+                Ok(())
+            })?;
+        }
+        splitter.finish()?;
+        Ok(pods)
+    }
+}
+
+impl Reader for Stats {
+    type Answer = stats::Summary;
+
+    async fn read(&self, body: &mut kube::client::Body) -> Result<stats::Summary, Error> {
+        let mut text = Vec::new();
+        while let Some(chunk) = chunk(body).await? {
+            if text.len() + chunk.len() > LONGEST_STATS {
+                return Err(Error::TooLong { limit: LONGEST_STATS });
+            }
+            text.extend_from_slice(&chunk);
+        }
+        match text.first() {
+            Some(b'{') => serde_json::from_slice(&text).map_err(Error::Malformed),
+            _ => Err(crate::split::unexpected(0, &text)),
+        }
     }
 }
 

@@ -357,7 +357,6 @@ async fn system_calls_of_a_full_node() {
     let calls = rig.host.reader_mut().buffer().system_calls() - before;
     let found = records(&batch);
     assert_eq!(found.keys().filter(|(kind, _)| kind == "Pod").count(), PODS as usize);
-    // Of each of the 330 groups CPU, and three or, as this machine has swap, four files of memory; 3 for each pod's
-    // network; 1 for the table.
-    assert_eq!(calls, 330 * 5 + PODS * 3 + 1);
+    // Of each of the 330 groups CPU and three files of memory, as no pod has swap; 1 for each pod's network; 1 for the table.
+    assert_eq!(calls, 330 * 4 + PODS + 1);
 }

@@ -53,6 +53,14 @@ impl GroupFigures {
         let memory = trouble.note(group.memory_with(swap, buffer));
         Self { path: path.into(), cpu, memory }
     }
+
+    /// What groups in this one may have in swap space, if this one was to be asked: without any of its own, nothing.
+    pub(super) fn swap_below(&self, swap: node::Swap) -> node::Swap {
+        match self.memory.as_ref().and_then(|memory| memory.swap) {
+            Some(0) => node::Swap::Absent,
+            _ => swap,
+        }
+    }
 }
 
 impl Trouble {

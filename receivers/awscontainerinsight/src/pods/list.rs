@@ -7,10 +7,8 @@ use std::time::Duration;
 use component::{Search, async_trait};
 use k8s::row::{Pod, Uid};
 use k8s::{Interner, Keys, Kubelet, KubeletConfig, Projection};
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::health::chain;
 
@@ -30,11 +28,13 @@ pub(crate) trait PodSource: Send {
     async fn pods(&mut self) -> Result<Vec<Pod>, k8s::Error>;
 }
 
-/// The kubelet of this node. Its answer, megabytes of JSON, is decoded on a thread of its own, so that it holds up nobody.
+/// The kubelet of this node. Its answer, megabytes of JSON, is decoded pod by pod as it arrives, so that it holds up
+/// nobody.
 pub(crate) struct KubeletPods {
     config: KubeletConfig,
     kubelet: Option<Kubelet>,
-    shared: Arc<(Projection, Interner)>,
+    projection: Projection,
+    interner: Interner,
 }
 
 /// One answer of the kubelet.
@@ -84,7 +84,7 @@ impl KubeletPods {
             containers: true,
             status: true,
         };
-        Self { config, kubelet: None, shared: Arc::new((projection, Interner::default())) }
+        Self { config, kubelet: None, projection, interner: Interner::default() }
     }
 }
 
@@ -92,19 +92,10 @@ impl KubeletPods {
 impl PodSource for KubeletPods {
     async fn pods(&mut self) -> Result<Vec<Pod>, k8s::Error> {
         let kubelet = match &self.kubelet {
-            Some(kubelet) => kubelet.clone(),
-            None => self.kubelet.insert(Kubelet::new(self.config.clone())?).clone(),
+            Some(kubelet) => kubelet,
+            None => self.kubelet.insert(Kubelet::new(self.config.clone())?),
         };
-        let shared = Arc::clone(&self.shared);
-        let stop = CancellationToken::new();
-        let _stopped_with_this = stop.clone().drop_guard();
-        let runtime = Handle::current();
-        let asked = tokio::task::spawn_blocking(move || {
-            let (projection, interner) = &*shared;
-            runtime.block_on(stop.run_until_cancelled(kubelet.pods(projection, interner)))
-        });
-        // It is cancelled with this only, and does not panic.
-        asked.await.ok().flatten().unwrap_or(Err(k8s::Error::Timeout(self.config.timeout)))
+        kubelet.pods(&self.projection, &self.interner).await
     }
 }
 

@@ -83,7 +83,13 @@ impl PodsSource {
         health: &mut Health,
         records: &mut Records,
     ) {
-        let Some(listed) = self.list.latest().map(Arc::clone) else { return };
+        let Some(listed) = self.list.latest().map(Arc::clone) else {
+            // Nobody looks which pods end, so nothing of theirs may be held.
+            if let Some(kernel) = &mut self.kernel {
+                kernel.networks = PodNetworks::new();
+            }
+            return;
+        };
         // A list that is not newer tells nothing about restarts since.
         let before = self.before.replace(Arc::clone(&listed)).filter(|before| !Arc::ptr_eq(before, &listed));
         let machine = host.machine();
@@ -111,12 +117,13 @@ impl PodsSource {
 impl Kernel {
     /// The figures of the pods, in the order of the list; none for those without a group.
     fn read(&mut self, listed: &Listed, host: &mut Host, health: &mut Health) -> Vec<Option<PodFigures>> {
-        let swap = host.swap();
+        let machine_swap = host.swap();
         let buffer = host.buffer();
         let Self { table, cgroups, processes, networks, snapshots } = self;
         for error in table.refresh(buffer).errors {
             tracing::warn!(error = crate::health::chain(&error), "some control groups are not seen");
         }
+        let swap = table.swap(machine_swap, buffer);
         processes.begin();
         if let Some(snapshots) = snapshots {
             snapshots.begin();
@@ -139,6 +146,7 @@ impl Kernel {
                 group: GroupFigures::read(&group.path, &mut group.group, swap, buffer, &mut groups),
                 ..PodFigures::default()
             });
+            let swap = figures.group.swap_below(swap);
             for container in &mut group.containers {
                 let id = ContainerId::new(&container.id);
                 // What the kubelet does not know is the sandbox, which runs nothing.
