@@ -5,7 +5,8 @@
 //! environment: `TESTBED_NODE` (its name), `TESTBED_API` (the URL of the API server, with the node's address),
 //! `TESTBED_ENTER` (a prefix that runs a command in the node's namespaces), `KUBECONFIG` (the administrator's, in a folder with
 //! `kubelet.pid` and `kube-apiserver.pid`), `INSIGHTS_IMAGE` (a tar of the image `otelcol-insights:0.1.0`, under its
-//! fully qualified name, with a static binary), and `kubectl` on the path. Pods are made of the node's own image `localhost/busybox:1`. Without the variables the tests are listed as ignored.
+//! fully qualified name, with a static binary), and `kubectl` on the path. Pods are made of the node's own image
+//! `localhost/busybox:1`. Without the variables the tests are listed as ignored.
 
 #![allow(
     clippy::print_stderr,
