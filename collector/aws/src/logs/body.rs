@@ -22,9 +22,9 @@ pub const MAX_MESSAGE_BYTES: usize = MAX_BODY_BYTES - EVENT_OVERHEAD;
 /// The body that carries these chunks, and how many items stand for each of its events, in order.
 pub(crate) fn body(group: &str, stream: &str, chunks: &[Chunk]) -> (PutBody, Vec<u32>) {
     let mut ordered: Vec<&Chunk> = chunks.iter().collect();
-    ordered.sort_by_key(|chunk| chunk.summary().first_ms);
+    ordered.sort_by_key(|chunk| chunk.first_ms());
     let follow = |pair: &[&Chunk]| match pair {
-        [earlier, later] => earlier.summary().last_ms <= later.summary().first_ms,
+        [earlier, later] => earlier.last_ms() <= later.first_ms(),
         _ => true,
     };
     let mut pieces = vec![Bytes::from_static(b"{\"logEvents\":[")];

@@ -68,9 +68,19 @@ impl Chunk {
             size: self.entries.iter().map(|entry| entry.size as usize).sum(),
             events: self.entries.len(),
             items: self.entries.iter().map(|entry| u64::from(entry.items)).sum(),
-            first_ms: self.entries.first().map_or(0, |entry| entry.timestamp),
-            last_ms: self.entries.last().map_or(0, |entry| entry.timestamp),
+            first_ms: self.first_ms(),
+            last_ms: self.last_ms(),
         }
+    }
+
+    /// The time of its first event.
+    pub(crate) fn first_ms(&self) -> i64 {
+        self.entries.first().map_or(0, |entry| entry.timestamp)
+    }
+
+    /// The time of its last event.
+    pub(crate) fn last_ms(&self) -> i64 {
+        self.entries.last().map_or(0, |entry| entry.timestamp)
     }
 
     /// The events and their texts.
@@ -85,8 +95,7 @@ impl Chunk {
     }
 
     fn spans_too_long(&self) -> bool {
-        let Summary { first_ms, last_ms, .. } = self.summary();
-        last_ms.saturating_sub(first_ms) > MAX_SPAN_MS
+        self.last_ms().saturating_sub(self.first_ms()) > MAX_SPAN_MS
     }
 
     /// Its events written anew in order of time, as many chunks as their span asks for.
