@@ -189,12 +189,8 @@ pub(crate) fn write_value(out: &mut String, value: AnyValueView<'_>) {
         AnyValueView::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         AnyValueView::Int(value) => json::write_int(out, value),
         AnyValueView::Double(value) => json::write_float_text(out, value),
-        AnyValueView::Bytes(bytes) => json::write_base64(out, bytes),
-        AnyValueView::Array(_) | AnyValueView::KeyValues(_) => {
-            let start = out.len();
-            if !json::write_any(out, value) {
-                out.truncate(start);
-            }
+        AnyValueView::Bytes(_) | AnyValueView::Array(_) | AnyValueView::KeyValues(_) => {
+            helper::text::write_value(out, value);
         }
     }
 }

@@ -132,6 +132,7 @@ mod tests {
             assert_eq!((safe.as_str(), unsafe_text.as_str()), (html, plain), "{text:?}");
         };
         check("", "\"\"", "\"\"");
+        check("<&>\"\u{2028}", r#""\u003c\u0026\u003e\"\u2028""#, "\"<&>\\\"\\u2028\"");
         check("plain é 🚀 \u{7f}→", "\"plain é 🚀 \u{7f}→\"", "\"plain é 🚀 \u{7f}→\"");
         check("<a=\"\">&'", r#""\u003ca=\"\"\u003e\u0026'""#, r#""<a=\"\">&'""#);
         let escaped = r#""\t\n\r\b\f\u0001\u001f/\\""#;

@@ -8,16 +8,12 @@ mod number;
 pub(crate) use decoded::Decoded;
 pub(crate) use number::{write_float, write_float_g, write_float_text, write_int, write_uint};
 
-use pdata::{AnyValueView, KeyValueView};
-
 /// What stands between quotes unchanged, by leading byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Plain,
     /// Always written as an escape.
     Escape,
-    /// `<`, `>` and `&`: an escape in the event, plain in a label's own text.
-    Html,
     /// The first byte of U+2028 and U+2029, among others.
     Separator,
 }
@@ -29,8 +25,7 @@ const CLASSES: [Class; 256] = {
         #[allow(clippy::indexing_slicing, reason = "evaluated at compile time")]
         {
             classes[byte] = match byte as u8 {
-                0..=0x1f | b'"' | b'\\' => Class::Escape,
-                b'<' | b'>' | b'&' => Class::Html,
+                0..=0x1f | b'"' | b'\\' | b'<' | b'>' | b'&' => Class::Escape,
                 0xe2 => Class::Separator,
                 _ => Class::Plain,
             };
@@ -49,7 +44,7 @@ fn class(byte: u8) -> Class {
 #[inline]
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
-    write_escaped::<true>(out, text);
+    write_escaped(out, text);
     out.push('"');
 }
 
@@ -71,11 +66,11 @@ pub(crate) fn write_text<const ESCAPED: bool>(out: &mut String, text: &str) -> u
 #[cold]
 fn write_special_text<const ESCAPED: bool>(out: &mut String, text: &str) -> usize {
     if !ESCAPED {
-        write_escaped::<true>(out, text);
+        write_escaped(out, text);
         return 0;
     }
     let mut plain = String::new();
-    write_escaped::<true>(&mut plain, text);
+    write_escaped(&mut plain, text);
     push_escaped(out, &plain)
 }
 
@@ -95,7 +90,7 @@ pub(crate) fn push_escaped(out: &mut String, json: &str) -> usize {
     out.len() - before - json.len()
 }
 
-fn write_escaped<const HTML: bool>(out: &mut String, text: &str) {
+fn write_escaped(out: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| class(byte) != Class::Plain) {
         let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
@@ -111,7 +106,7 @@ fn write_escaped<const HTML: bool>(out: &mut String, text: &str) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '\0'..='\x1f' | '\u{2028}' | '\u{2029}' => push_hex(out, first),
-            '<' | '>' | '&' if HTML => push_hex(out, first),
+            '<' | '>' | '&' => push_hex(out, first),
             _ => out.push_str(first_text),
         }
         rest = behind;
@@ -125,71 +120,6 @@ fn push_hex(out: &mut String, escaped: char) {
     for shift in [12, 8, 4, 0] {
         out.push(char::from_digit((code >> shift) & 15, 16).unwrap_or('0'));
     }
-}
-
-/// Appends an attribute as JSON, keys sorted, HTML characters as they are: the text of a label whose value is a list or
-/// a map. `false` when a number in it has no JSON form; what was appended is then of no use.
-pub(crate) fn write_any(out: &mut String, value: AnyValueView<'_>) -> bool {
-    match value {
-        AnyValueView::Empty => out.push_str("null"),
-        AnyValueView::String(text) => write_label_string(out, text),
-        AnyValueView::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-        AnyValueView::Int(value) => write_int(out, value),
-        AnyValueView::Double(value) if value.is_finite() => write_float(out, value),
-        AnyValueView::Double(_) => return false,
-        AnyValueView::Bytes(bytes) => {
-            out.push('"');
-            write_base64(out, bytes);
-            out.push('"');
-        }
-        AnyValueView::Array(list) => {
-            out.push('[');
-            for (index, item) in list.values().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                if !write_any(out, item) {
-                    return false;
-                }
-            }
-            out.push(']');
-        }
-        AnyValueView::KeyValues(pairs) => return write_map(out, pairs.collect()),
-    }
-    true
-}
-
-fn write_map(out: &mut String, mut pairs: Vec<KeyValueView<'_>>) -> bool {
-    // Of equal keys the last one counts: reversed, it is the first of its run, which is what `dedup` keeps.
-    pairs.reverse();
-    pairs.sort_by(|a, b| a.key.cmp(b.key));
-    pairs.dedup_by(|later, kept| later.key == kept.key);
-    out.push('{');
-    for (index, pair) in pairs.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_label_string(out, pair.key);
-        out.push(':');
-        if !write_any(out, pair.value) {
-            return false;
-        }
-    }
-    out.push('}');
-    true
-}
-
-/// Appends a JSON string without escaping HTML characters.
-pub(crate) fn write_label_string(out: &mut String, text: &str) {
-    out.push('"');
-    write_escaped::<false>(out, text);
-    out.push('"');
-}
-
-/// Appends bytes in the standard base64 alphabet with padding.
-pub(crate) fn write_base64(out: &mut String, bytes: &[u8]) {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode_string(bytes, out);
 }
 
 #[cfg(test)]
@@ -211,13 +141,6 @@ mod tests {
         check("<a href=\"x\">&'", r#""\u003ca href=\"x\"\u003e\u0026'""#);
         check("\t\n\r\u{8}\u{c}\u{1}\u{1f}/\\", r#""\t\n\r\b\f\u0001\u001f/\\""#);
         check("a\u{2028}b\u{2029}c\u{2027}→", "\"a\\u2028b\\u2029c\u{2027}→\"");
-    }
-
-    #[test]
-    fn labels_keep_html_characters() {
-        let mut out = String::new();
-        write_label_string(&mut out, "<&>\"\u{2028}");
-        assert_eq!(out, "\"<&>\\\"\\u2028\"");
     }
 
     /// Any JSON, a few levels deep.
