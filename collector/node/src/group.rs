@@ -51,8 +51,8 @@ pub(crate) enum Directories {
 
 #[derive(Debug)]
 enum Files {
-    V1(V1),
-    V2(V2),
+    V1(Box<V1>),
+    V2(Box<V2>),
 }
 
 #[derive(Debug)]
@@ -67,6 +67,8 @@ struct V1 {
     oom_control: KeptFile,
     pids_current: KeptFile,
     hierarchical: Option<bool>,
+    /// What was read when the group's processes last ran.
+    rest: Option<AtRest>,
     cpu: Arc<Path>,
     memory: Arc<Path>,
     blkio: Arc<Path>,
@@ -74,6 +76,25 @@ struct V1 {
     /// The pair of [`BLKIO_FILES`] that last had figures.
     io: Option<(KeptFile, KeptFile)>,
 }
+
+/// Figures of a v1 group that only its own processes change: as long as they use no CPU time these files need not be read
+/// again.
+#[derive(Debug, Clone, Copy)]
+struct AtRest {
+    /// `cpuacct.usage`, in nanoseconds: as long as it stays, nobody ran.
+    ran: u64,
+    cpu: CpuUsage,
+    /// `max_usage` and `failcnt`: what a process is charged for it asks for itself.
+    peaks: Option<(u64, u64)>,
+    /// How many readings ago they were read.
+    age: u32,
+    /// The group was found at rest since memory was last asked for.
+    looked: bool,
+}
+
+/// The kernel may charge a group that sleeps, as when it joins its pages to huge ones: so peaks are never older than this many
+/// readings.
+const OLDEST_PEAKS: u32 = 10;
 
 #[derive(Debug)]
 struct V2 {
@@ -100,9 +121,9 @@ impl Cgroup {
     pub(crate) fn new(directories: Directories) -> Self {
         let files = match directories {
             Directories::V1 { cpu, cpuacct, memory, blkio, pids } => {
-                Files::V1(V1::new(cpu, &cpuacct, memory, blkio, pids))
+                Files::V1(Box::new(V1::new(cpu, &cpuacct, memory, blkio, pids)))
             }
-            Directories::V2 { directory, is_root } => Files::V2(V2::new(directory, is_root)),
+            Directories::V2 { directory, is_root } => Files::V2(Box::new(V2::new(directory, is_root))),
         };
         Self { files }
     }
@@ -258,6 +279,7 @@ impl V1 {
             oom_control: file(&memory, "memory.oom_control"),
             pids_current: file(&pids, "pids.current"),
             hierarchical: None,
+            rest: None,
             cpu,
             memory,
             blkio,
@@ -267,21 +289,41 @@ impl V1 {
     }
 
     fn cpu(&mut self, buffer: &mut Buffer) -> Result<CpuUsage, Error> {
+        let before = self.rest.take();
         let total = self.cpu_usage.parse(buffer, |bytes| single_number("cpuacct.usage", bytes))?;
+        if let Some(rest) = before.filter(|rest| rest.ran == total) {
+            self.rest = Some(AtRest { age: rest.age.saturating_add(1), looked: true, ..rest });
+            return Ok(rest.cpu);
+        }
         let parts = self.cpu_acct_stat.parse(buffer, |bytes| Ok(parse_cpuacct_stat(bytes)));
-        Ok(CpuUsage { total: Some(total), ..parts.unwrap_or_default() })
+        let is_whole = parts.is_ok();
+        let cpu = CpuUsage { total: Some(total), ..parts.unwrap_or_default() };
+        self.rest = is_whole.then_some(AtRest { ran: total, cpu, peaks: None, age: 0, looked: false });
+        Ok(cpu)
     }
 
     fn memory(&mut self, buffer: &mut Buffer) -> Result<MemoryStats, Error> {
         let usage = attribute(&mut self.memory_usage, "memory.usage_in_bytes", buffer)?;
         let hierarchical = self.is_hierarchical(buffer);
         let stats = self.memory_stat.parse(buffer, |bytes| Ok(parse_memory_stat_v1(bytes, hierarchical)));
-        Ok(MemoryStats {
-            usage: Some(usage),
-            max_usage: attribute(&mut self.memory_max_usage, "memory.max_usage_in_bytes", buffer).ok(),
-            failcnt: attribute(&mut self.memory_failcnt, "memory.failcnt", buffer).ok(),
-            ..stats.unwrap_or_default()
-        })
+        let (max_usage, failcnt) = self.peaks(buffer);
+        Ok(MemoryStats { usage: Some(usage), max_usage, failcnt, ..stats.unwrap_or_default() })
+    }
+
+    /// `max_usage` and `failcnt`.
+    fn peaks(&mut self, buffer: &mut Buffer) -> (Option<u64>, Option<u64>) {
+        if let Some(rest) = &mut self.rest
+            && let Some((max_usage, failcnt)) = rest.peaks.filter(|_| rest.looked && rest.age < OLDEST_PEAKS)
+        {
+            rest.looked = false;
+            return (Some(max_usage), Some(failcnt));
+        }
+        let max_usage = attribute(&mut self.memory_max_usage, "memory.max_usage_in_bytes", buffer).ok();
+        let failcnt = attribute(&mut self.memory_failcnt, "memory.failcnt", buffer).ok();
+        if let Some(rest) = &mut self.rest {
+            (rest.peaks, rest.age, rest.looked) = (max_usage.zip(failcnt), 0, false);
+        }
+        (max_usage, failcnt)
     }
 
     /// Read once: it cannot change in a group that has subgroups, and since kernel 5.11 not at all.

@@ -28,6 +28,11 @@ pub struct Host {
     root: Option<Cgroup>,
     sources: Sources,
     swap: Swap,
+    /// `MemTotal` when it was last read.
+    mem_total: Option<u64>,
+    online: KeptFile,
+    /// Which CPUs were online when they were counted.
+    counted: Option<Box<[u8]>>,
     stat: KeptFile,
     meminfo: KeptFile,
     vmstat: KeptFile,
@@ -97,6 +102,9 @@ impl Host {
             root,
             sources: Sources::default(),
             swap: Swap::default(),
+            mem_total: None,
+            online: KeptFile::new(paths.sys.as_path().into(), "devices/system/cpu/online", Shape::Attribute),
+            counted: None,
             buffer: Buffer::new(),
             paths,
         }
@@ -125,11 +133,13 @@ impl Host {
         &mut self.buffer
     }
 
-    /// CPUs of `/proc/cpuinfo` and memory of `/proc/meminfo`. For the start: `cpuinfo` of a large machine is costly.
+    /// CPUs of `/proc/cpuinfo` and memory of `/proc/meminfo`. For the start: `cpuinfo` of a large machine is costly; later on
+    /// there is [`Host::machine_since`].
     ///
     /// # Errors
     /// [`Error::Open`] or [`Error::Read`] when both files cannot be read.
     pub fn machine(&mut self) -> Result<Machine, Error> {
+        let _ = self.note_online_cpus();
         let cores = read_once(&self.paths.proc.join("cpuinfo")).map(|bytes| parse_cpuinfo(&bytes));
         match (cores, self.read_meminfo()) {
             (Err(error), Err(_)) => Err(error),
@@ -138,6 +148,28 @@ impl Host {
                 memory: meminfo.ok().and_then(|info| info.mem_total),
             }),
         }
+    }
+
+    /// What the machine has now, where it had `known`: CPUs and memory may come and go while it runs. One system call as long
+    /// as the kernel's list of online CPUs stays the same; memory is as last read by [`Host::memory`].
+    ///
+    /// # Errors
+    /// As [`Host::machine`].
+    pub fn machine_since(&mut self, known: Machine) -> Result<Machine, Error> {
+        let changed = self.note_online_cpus();
+        if changed || known.cores.is_none() || known.memory.is_none() {
+            return self.machine();
+        }
+        Ok(Machine { memory: self.mem_total.or(known.memory), ..known })
+    }
+
+    /// Whether other CPUs are online than at the last call. Without the list nobody knows, and none are taken to have changed.
+    fn note_online_cpus(&mut self) -> bool {
+        let Ok(online) = self.online.parse(&mut self.buffer, |bytes| Ok(Box::<[u8]>::from(bytes))) else {
+            return false;
+        };
+        let before = self.counted.replace(online);
+        before.is_some() && before != self.counted
     }
 
     /// CPU time since the start.
@@ -227,6 +259,7 @@ impl Host {
 
     fn read_meminfo(&mut self) -> Result<MemInfo, Error> {
         let info = self.meminfo.parse(&mut self.buffer, |bytes| Ok(parse_meminfo(bytes)))?;
+        self.mem_total = info.mem_total.or(self.mem_total);
         self.swap = if info.swap_used() == Some(0) { Swap::Absent } else { Swap::Present };
         Ok(info)
     }

@@ -75,7 +75,7 @@
 //!
 //! What a container has written is measured apart from collections: [`Processes::of`] finds one of its processes,
 //! [`upper_directory`] once its directory, and a [`Walker`] on a thread that may block walks it from time to time.
-//! Logs, which the kubelet keeps elsewhere, and volumes are not in it.
+//! Volumes are not in it, and neither are logs, which the kubelet keeps elsewhere: [`log_bytes`].
 //!
 //! # Values
 //!
@@ -94,6 +94,7 @@ mod folder;
 mod group;
 mod host;
 mod limits;
+mod logs;
 mod memory;
 mod mountinfo;
 mod mounts;
@@ -122,6 +123,7 @@ pub use filesystem::{Filesystem, FilesystemUsage, select};
 pub use group::{Cgroup, Swap};
 pub use host::{DiskIo, Host, Machine, Source, Sources, hostname};
 pub use limits::{CpuQuota, Limits, parse_cpu_max, shares_of_weight};
+pub use logs::{log_bytes, log_directory};
 pub use memory::{
     MemInfo, MemoryStats, parse_meminfo, parse_memory_stat_v1, parse_memory_stat_v2, parse_vmstat,
 };

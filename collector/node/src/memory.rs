@@ -56,10 +56,11 @@ pub struct MemInfo {
 }
 
 impl MemoryStats {
-    /// `usage` less `inactive_file`, not below 0: memory that cannot be reclaimed without hurting.
+    /// `usage` less `inactive_file`, not below 0: memory that cannot be reclaimed without hurting. Not known where one of
+    /// them is not: every kernel has both.
     #[must_use]
     pub fn working_set(&self) -> Option<u64> {
-        Some(self.usage?.saturating_sub(self.inactive_file.unwrap_or(0)))
+        Some(self.usage?.saturating_sub(self.inactive_file?))
     }
 
     /// For sources whose fault counters include everything below.
@@ -284,7 +285,7 @@ mod tests {
         }
         check(Some(100), Some(30), Some(70));
         check(Some(30), Some(100), Some(0));
-        check(Some(100), None, Some(100));
+        check(Some(100), None, None);
         check(None, Some(30), None);
     }
 

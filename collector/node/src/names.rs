@@ -70,6 +70,19 @@ pub(crate) fn below_kubepods(name: &str) -> Option<Name> {
     }
 }
 
+/// A container's group that lies outside of its pod's: pod, and its quality of service.
+///
+/// With a kubelet that arranges groups through systemd and a runtime that does not, the runtime takes the kubelet's
+/// `slice:prefix:id` for a path, and makes one group of that name in its own.
+pub(crate) fn stray(name: &str) -> Option<(Box<str>, Option<Qos>)> {
+    let (slice, _) = name.split_once(':')?;
+    parse_container_name(name)?;
+    match below_kubepods(slice)? {
+        Name::Pod { uid, qos } => Some((uid, qos)),
+        Name::Qos(_) | Name::Task(_) => None,
+    }
+}
+
 /// Understands the name of a group below `/ecs`, `/ecs/<cluster>` or `/ecstasks.slice`: a task's, in 32 hexadecimal
 /// digits or, older, a UUID.
 pub(crate) fn ecs_task(name: &str) -> Option<Name> {
@@ -86,8 +99,9 @@ pub(crate) fn ecs_task(name: &str) -> Option<Name> {
 #[must_use]
 pub fn parse_container_name(name: &str) -> Option<(Runtime, &str)> {
     let name = name.strip_suffix(".scope").unwrap_or(name);
-    let (maker, id) = match name.rsplit_once('-') {
-        Some((maker, id)) => (Some(maker), id),
+    // `slice:prefix:id` is what a runtime without systemd makes of systemd's notation.
+    let (maker, id) = match name.rsplit_once([':', '-']) {
+        Some((maker, id)) => (Some(maker.rsplit(':').next().unwrap_or(maker)), id),
         None => (None, name),
     };
     let is_id = id.len() == ID && id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
@@ -187,6 +201,11 @@ mod tests {
         check(&format!("crio-{ID}"), Some(Runtime::Crio));
         check(&format!("docker-{ID}.scope"), Some(Runtime::Docker));
         check(&format!("libpod-{ID}.scope"), Some(Runtime::Unnamed));
+        check(&format!("kubepods-burstable-pod1_2.slice:cri-containerd:{ID}"), Some(Runtime::Containerd));
+        check(&format!("kubepods-pod1_2.slice:crio:{ID}"), Some(Runtime::Crio));
+        check(&format!("kubepods-pod1_2.slice:docker:{ID}"), Some(Runtime::Docker));
+        check(&format!("kubepods-pod1_2.slice:crio-conmon:{ID}"), None);
+        check(&format!("kubepods-pod1_2.slice:cri-containerd:{ID}0"), None);
         check(&format!("crio-conmon-{ID}.scope"), None);
         check(&format!("crio-conmon-{ID}"), None);
         check(&format!("{ID}.mount"), None);
@@ -198,6 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn strays() {
+        fn check(name: &str, expected: Option<(&str, Option<Qos>)>) {
+            assert_eq!(stray(name), expected.map(|(uid, qos)| (uid.into(), qos)), "{name}");
+        }
+        let burstable = Some(("1-2", Some(Qos::Burstable)));
+        check(&format!("kubepods-burstable-pod1_2.slice:cri-containerd:{ID}"), burstable);
+        check(&format!("kubepods-pod1_2.slice:crio:{ID}"), Some(("1-2", Some(Qos::Guaranteed))));
+        check(
+            &format!("kubepods-pod1_2.slice:cri-containerd-{ID}.scope"),
+            Some(("1-2", Some(Qos::Guaranteed))),
+        );
+        check(&format!("kubepods-burstable.slice:cri-containerd:{ID}"), None);
+        check(&format!("system.slice:docker:{ID}"), None);
+        check(&format!("cri-containerd-{ID}.scope"), None);
+        check("kubepods-pod1_2.slice:cri-containerd:1", None);
+        check(":", None);
+    }
+
+    #[test]
     fn processes() {
         fn check(input: &str, expected: Option<&str>) {
             assert_eq!(parse_proc_cgroup(input.as_bytes()), expected, "{input:?}");
@@ -205,6 +243,8 @@ mod tests {
         let scope = format!("kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope");
         check(&format!("0::/{scope}\n"), Some(ID));
         check(&format!("0::/../../{scope}/container\n"), Some(ID));
+        let stray = format!("kubepods-pod1.slice:cri-containerd:{ID}");
+        check(&format!("0::/system.slice/containerd.service/{stray}\n"), Some(ID));
         check(&format!("9:name=systemd:/\n4:memory:/kubepods/pod1/{ID}\n0::/\n"), Some(ID));
         check(&format!("0::/system.slice/crio-conmon-{ID}.scope\n"), None);
         check(&format!("0::/{scope}"), None);

@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::file::Buffer;
 use crate::folder::{Change, Watcher, subdirectories};
 use crate::group::{Cgroup, Swap};
-use crate::names::{Name, Qos, Runtime, below_kubepods, ecs_task, parse_container_name};
-use crate::roots::{known_roots, search_roots};
+use crate::names::{Qos, Runtime, parse_container_name};
+use crate::roots::{Found, Kind, known_roots, roots_of_strays, search_roots};
 
 /// Every so many refreshes all directories are listed, in case a change went unnoticed, and new roots are looked for.
 const COMPLETE: u64 = 15;
@@ -17,6 +17,9 @@ const COMPLETE: u64 = 15;
 const LIMIT: usize = 16_384;
 
 /// The control group of a pod, or of a task of ECS.
+///
+/// A pod may have several: where a runtime cannot place containers in their pods' groups, each container's own group, which
+/// then is a pod's with one container, counts beside the one that the kubelet made. Their figures add up to the pod's.
 #[derive(Debug)]
 pub struct PodCgroup {
     /// The pod's uid, with dashes, or the task's identifier. A static pod's is the hash that the API server's copy of
@@ -31,6 +34,8 @@ pub struct PodCgroup {
     /// Its containers now, ordered by path. The sandbox, which holds the network and runs nothing, is one of them:
     /// the one of which the kubelet does not know.
     pub containers: Vec<ContainerCgroup>,
+    /// It is a container's own: what is below it is nobody else's.
+    is_stray: bool,
     state: State,
 }
 
@@ -80,17 +85,6 @@ struct Folder {
     kind: Kind,
     group: Cgroup,
     state: State,
-}
-
-/// What is directly below a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Pods of this quality of service, if the name does not say another; and groups of one, below the topmost.
-    Pods(Qos),
-    /// Tasks, and below `/ecs` clusters.
-    Tasks,
-    /// Tasks.
-    Cluster,
 }
 
 /// How much is known of a directory's content.
@@ -173,7 +167,7 @@ impl PodTable {
         if complete {
             self.forget_listings();
         }
-        if complete || self.folders.is_empty() {
+        if complete || !self.has_roots() {
             self.find_roots(complete, buffer);
         }
         // A folder's listing may bring further folders, which sort after it.
@@ -215,15 +209,29 @@ impl PodTable {
     fn find_roots(&mut self, everywhere: bool, buffer: &mut Buffer) {
         let hierarchy = self.cgroups.walked();
         let mut roots = known_roots(&hierarchy, buffer);
-        if everywhere && roots.is_empty() && self.folders.is_empty() {
+        if everywhere && roots.is_empty() && !self.has_roots() {
             roots = search_roots(&hierarchy, buffer);
         }
         for root in roots {
             let kind = if root.starts_with("ecs") { Kind::Tasks } else { Kind::Pods(Qos::Guaranteed) };
-            let path = format!("/{root}");
-            let group = self.cgroups.cgroup(&path);
-            self.folders.entry(path.into()).or_insert_with(|| Folder::new(kind, group));
+            self.add_root(&root, kind);
         }
+        if everywhere {
+            roots_of_strays(&hierarchy, buffer)
+                .into_iter()
+                .for_each(|root| self.add_root(root, Kind::Runtime));
+        }
+    }
+
+    fn add_root(&mut self, root: &str, kind: Kind) {
+        let path = format!("/{root}");
+        let group = self.cgroups.cgroup(&path);
+        self.folders.entry(path.into()).or_insert_with(|| Folder::new(kind, group));
+    }
+
+    /// Whether it is known where pods are.
+    fn has_roots(&self) -> bool {
+        self.folders.values().any(|folder| folder.kind != Kind::Runtime)
     }
 
     fn unlisted_folder(&self) -> Option<Box<str>> {
@@ -254,13 +262,14 @@ impl PodTable {
 
     /// Puts a newly found group into the table, if it is of a kind that belongs there.
     fn add(&mut self, parent: Kind, name: &str, path: Box<str>, refresh: &mut Refresh) {
-        let (uid, qos) = match parent.understand(name) {
+        let (uid, qos, is_stray) = match parent.understand(name) {
             Some(Found::Folder(kind)) => {
                 let group = self.cgroups.cgroup(&path);
                 self.folders.entry(path).or_insert_with(|| Folder::new(kind, group));
                 return;
             }
-            Some(Found::Pod(uid, qos)) => (uid, qos),
+            Some(Found::Pod(uid, qos)) => (uid, qos, false),
+            Some(Found::Stray(uid, qos)) => (uid, qos, true),
             None => return,
         };
         if self.pods.contains_key(&path) || self.is_full(refresh) {
@@ -268,12 +277,20 @@ impl PodTable {
         }
         refresh.changed = true;
         let group = self.cgroups.cgroup(&path);
+        let itself = parse_container_name(name).filter(|_| is_stray);
+        let containers = itself.map(|(runtime, id)| ContainerCgroup {
+            id: id.into(),
+            runtime,
+            path: path.clone(),
+            group: self.cgroups.cgroup(&path),
+        });
         let pod = PodCgroup {
             uid,
             qos,
             path: path.clone(),
             group,
-            containers: Vec::new(),
+            containers: containers.into_iter().collect(),
+            is_stray,
             state: State::default(),
         };
         self.pods.insert(path, pod);
@@ -284,7 +301,7 @@ impl PodTable {
         let Self { cgroups, watcher, pods, .. } = self;
         let mut lost = false;
         pods.retain(|path, pod| {
-            if pod.state.listed && pod.state.watched {
+            if pod.is_stray || pod.state.listed && pod.state.watched {
                 return true;
             }
             match pod.state.list(path, cgroups, watcher.as_mut(), buffer) {
@@ -340,29 +357,6 @@ impl PodTable {
 /// Whether a path is that of `folder` or of something in it.
 fn is_inside(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// A group found below a folder.
-enum Found {
-    Folder(Kind),
-    Pod(Box<str>, Option<Qos>),
-}
-
-impl Kind {
-    fn understand(self, name: &str) -> Option<Found> {
-        match self {
-            Self::Pods(qos) => match below_kubepods(name)? {
-                Name::Qos(below) if qos == Qos::Guaranteed => Some(Found::Folder(Self::Pods(below))),
-                Name::Pod { uid, qos: told } => Some(Found::Pod(uid, told.or(Some(qos)))),
-                _ => None,
-            },
-            Self::Tasks | Self::Cluster => match ecs_task(name) {
-                Some(Name::Task(task)) => Some(Found::Pod(task, None)),
-                _ if self == Self::Cluster || parse_container_name(name).is_some() => None,
-                _ => Some(Found::Folder(Self::Cluster)),
-            },
-        }
-    }
 }
 
 impl Folder {

@@ -103,6 +103,52 @@ fn layouts() {
     check(&["init.scope".to_owned(), "user.slice/user-0.slice".to_owned()], &[]);
 }
 
+/// A kubelet that arranges groups through systemd, with a runtime that does not.
+#[test]
+fn containers_outside_of_their_pods() {
+    let stray = |qos: &str, number| {
+        format!("kubepods{qos}-pod{}.slice:cri-containerd:{}", UID.replace('-', "_"), id(number))
+    };
+    for (machine, hierarchy) in [(Machine::v2(), "cgroup"), (Machine::v1(), "cgroup/memory")] {
+        let pod = format!("kubepods.slice/kubepods-burstable.slice/{}", slice("kubepods-burstable", UID));
+        machine.directory(&format!("{hierarchy}/{pod}"));
+        let runtime = format!("{hierarchy}/system.slice/containerd.service");
+        machine.directory(&format!("{runtime}/{}", stray("-burstable", 1)));
+        machine.directory(&format!("{runtime}/{}/nested", stray("-burstable", 2)));
+        machine.directory(&format!("{runtime}/helper"));
+        let (mut table, mut buffer) = (machine.pods(), Buffer::new());
+        assert!(refresh(&mut table, &mut buffer));
+        let burstable = Some(Qos::Burstable);
+        let of = |ids: &[&str]| -> Found {
+            let ids = ids.iter().map(|id| (Runtime::Containerd, (*id).to_owned()));
+            (UID.to_owned(), burstable, ids.collect())
+        };
+        assert_eq!(found(&table), [of(&[]), of(&["0001"]), of(&["0002"])]);
+        for group in table.iter().flat_map(|pod| pod.containers.iter().map(move |container| (pod, container)))
+        {
+            assert_eq!(group.0.path, group.1.path, "a group of its own");
+        }
+        // They come and go like others.
+        machine.remove(&format!("{runtime}/{}", stray("-burstable", 1)));
+        machine.directory(&format!("{runtime}/{}", stray("", 3)));
+        assert!(refresh(&mut table, &mut buffer));
+        assert_eq!(found(&table).len(), 3);
+        let before = buffer.system_calls();
+        assert!(!refresh(&mut table, &mut buffer));
+        assert_eq!(buffer.system_calls() - before, 1);
+        for _ in 0..20 {
+            refresh(&mut table, &mut buffer);
+        }
+        assert_eq!(
+            found(&table),
+            [of(&[]), of(&["0002"]), (UID.to_owned(), Some(Qos::Guaranteed), of(&["0003"]).2)]
+        );
+        machine.remove(&runtime);
+        assert!(refresh(&mut table, &mut buffer));
+        assert_eq!(found(&table), [of(&[])]);
+    }
+}
+
 #[test]
 fn pods_come_and_go() {
     let machine = Machine::v2();

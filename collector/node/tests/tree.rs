@@ -172,6 +172,50 @@ fn a_v1_group() {
 }
 
 #[test]
+fn what_a_v1_group_at_rest_cannot_have_changed_is_not_read_again() {
+    let group_file =
+        |controller: &str, name: &str| format!("sys/fs/cgroup/{controller}/kubepods/pod1/{name}");
+    let tree = Tree::new(&[]);
+    let write = |controller: &str, name: &str, text: &str| tree.write(&group_file(controller, name), text);
+    write("cpuacct", "cpuacct.usage", "1000\n");
+    write("cpuacct", "cpuacct.stat", "user 7\nsystem 3\n");
+    write("memory", "memory.usage_in_bytes", "900\n");
+    write("memory", "memory.max_usage_in_bytes", "1900\n");
+    write("memory", "memory.failcnt", "11\n");
+    write("memory", "memory.stat", MEMORY_STAT_V1);
+    let mut buffer = Buffer::new();
+    let mut group = tree.cgroups().cgroup("/kubepods/pod1");
+    let mut collect = || {
+        let before = buffer.system_calls();
+        let user = group.cpu(&mut buffer).unwrap().user;
+        let memory = group.memory(&mut buffer).unwrap();
+        (user, memory.usage, memory.max_usage, memory.failcnt, buffer.system_calls() - before)
+    };
+    collect();
+    assert_eq!(collect(), (Some(70_000_000), Some(900), Some(1900), Some(11), 3));
+
+    // It sleeps, and loses some memory.
+    write("memory", "memory.usage_in_bytes", "800\n");
+    assert_eq!(collect(), (Some(70_000_000), Some(800), Some(1900), Some(11), 3));
+
+    // It runs.
+    write("cpuacct", "cpuacct.usage", "1001\n");
+    write("cpuacct", "cpuacct.stat", "user 8\nsystem 3\n");
+    write("memory", "memory.max_usage_in_bytes", "2900\n");
+    assert_eq!(collect(), (Some(80_000_000), Some(800), Some(2900), Some(11), 6));
+    assert_eq!(collect().4, 3);
+
+    // Somebody else is charged for it: known some collections later.
+    write("memory", "memory.max_usage_in_bytes", "3900\n");
+    assert_eq!((0..10).map(|_| collect().2).last(), Some(Some(3900)));
+
+    // Whoever asks for memory alone gets what is.
+    write("memory", "memory.failcnt", "12\n");
+    let mut memory = || group.memory(&mut buffer).unwrap().failcnt;
+    assert_eq!((memory(), memory()), (Some(12), Some(12)));
+}
+
+#[test]
 fn v1_disk_io_comes_from_the_first_files_with_figures() {
     let tree = Tree::new(&[
         ("sys/fs/cgroup/blkio/blkio.bfq.io_service_bytes_recursive", "Total 0\n"),
