@@ -60,7 +60,17 @@ pub struct HttpFailure {
     verb: String,
     url: String,
     reason: String,
+    untrusted: bool,
 }
+
+/// How much a server may send ahead over HTTP/2, in bytes: per answer, and over the connection.
+struct Windows {
+    stream: u32,
+    connection: u32,
+}
+
+/// Enough for a server in the same network; what several answers send ahead at once is memory.
+const WINDOWS_NEARBY: Windows = Windows { stream: 256 << 10, connection: 1 << 20 };
 
 /// The cookies of each server.
 #[derive(Debug, Default)]
@@ -87,16 +97,48 @@ impl HttpClient {
         user_agent: &str,
     ) -> Result<Self, Error> {
         check_extensions(config.auth.as_ref(), &config.middlewares)?;
-        let protocols: &[&str] = if config.force_attempt_http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
-        let tls = ClientTls::load(&config.tls, protocols).await?;
-        let proxies = proxies(config)?;
+        let tls = ClientTls::load(&config.tls, protocols(config)).await?;
         let tasks = ClientTasks::new(host, name);
         let mut headers = header_map(&config.headers);
         if let Ok(value) = HeaderValue::try_from(user_agent) {
             headers.entry(header::USER_AGENT).or_insert(value);
         }
-        Ok(Self {
-            client: client(config, Connector::new(Some(Arc::new(tls)), proxies.clone()), &tasks),
+        Ok(Self::assemble(config, Some(tls), proxies(config)?, headers, tasks, None))
+    }
+
+    /// A client of the server `config.endpoint`, which is near: no proxy of the environment is asked, no certificate is
+    /// loaded for an `http` URL, and answers are not sent far ahead. It is meant for [`open`](Self::open): headers,
+    /// timeout and compression of the configuration do not count.
+    ///
+    /// # Errors
+    /// TLS or the proxy cannot be set up.
+    pub fn nearby<'a>(
+        config: &'a HttpClientConfig,
+        host: &'a Host,
+        name: &'a str,
+    ) -> Boxed<'a, Result<Self, Error>> {
+        Box::pin(async move {
+            let tls = match config.endpoint.starts_with("http://") {
+                true => None,
+                false => Some(ClientTls::load(&config.tls, protocols(config)).await?),
+            };
+            let proxies = if config.proxy_url.is_empty() { Proxies::default() } else { proxies(config)? };
+            let tasks = ClientTasks::new(host, name);
+            Ok(Self::assemble(config, tls, proxies, HeaderMap::new(), tasks, Some(WINDOWS_NEARBY)))
+        })
+    }
+
+    fn assemble(
+        config: &HttpClientConfig,
+        tls: Option<ClientTls>,
+        proxies: Proxies,
+        headers: HeaderMap,
+        tasks: ClientTasks,
+        windows: Option<Windows>,
+    ) -> Self {
+        let connector = Connector::new(tls.map(Arc::new), proxies.clone());
+        Self {
+            client: client(config, connector, &tasks, windows),
             headers,
             compression: config.compression,
             compression_params: config.compression_params,
@@ -105,7 +147,7 @@ impl HttpClient {
             cookies: config.cookies.is_some().then(Cookies::default),
             proxies,
             tasks,
-        })
+        }
     }
 
     /// Posts a body, compressed as configured.
@@ -133,6 +175,27 @@ impl HttpClient {
         let url = request.uri().clone();
         self.proxies.authorize(&url, request.headers_mut());
         self.exchange(request).await
+    }
+
+    /// Sends a request as [`send`](Self::send) does and leaves the body of the answer to be read as it arrives, whatever
+    /// its length. There is no timeout: dropping the future or the body ends everything.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn open(
+        &self,
+        mut request: Request<PiecesBody>,
+    ) -> Boxed<'_, Result<Response<Incoming>, HttpFailure>> {
+        let url = request.uri().clone();
+        self.proxies.authorize(&url, request.headers_mut());
+        let method = request.method().clone();
+        let answer = self.client.request(request);
+        Box::pin(async move {
+            answer.await.map_err(|error| HttpFailure {
+                untrusted: is_untrusted(&error),
+                ..HttpFailure::new(&method, &url, causes(&error))
+            })
+        })
     }
 
     fn exchange(&self, request: Request<PiecesBody>) -> Boxed<'_, Result<HttpAnswer, HttpFailure>> {
@@ -213,7 +276,22 @@ impl HttpClient {
 impl HttpFailure {
     pub(crate) fn new(method: &Method, url: &Uri, reason: String) -> Self {
         let (first, rest) = method.as_str().split_at_checked(1).unwrap_or_default();
-        Self { verb: format!("{first}{}", rest.to_lowercase()), url: url.to_string(), reason }
+        Self {
+            verb: format!("{first}{}", rest.to_lowercase()),
+            url: url.to_string(),
+            reason,
+            untrusted: false,
+        }
+    }
+
+    /// Why, without what was asked for.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Whether the server's certificate is the reason; told of answers that are [opened](HttpClient::open).
+    pub fn is_untrusted(&self) -> bool {
+        self.untrusted
     }
 }
 
@@ -231,6 +309,7 @@ fn client(
     config: &HttpClientConfig,
     connector: Connector,
     tasks: &ClientTasks,
+    windows: Option<Windows>,
 ) -> Client<Connector, PiecesBody> {
     let limit = |limit: i64| usize::try_from(limit).ok().filter(|limit| *limit > 0);
     let idle = limit(config.max_idle_conns_per_host).or(limit(config.max_idle_conns));
@@ -240,12 +319,33 @@ fn client(
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(nonzero(*config.idle_conn_timeout))
         .pool_max_idle_per_host(if config.disable_keep_alives { 0 } else { idle.unwrap_or(usize::MAX) });
+    if let Some(Windows { stream, connection }) = windows {
+        builder.http2_initial_stream_window_size(stream).http2_initial_connection_window_size(connection);
+    }
     if let Some(interval) = nonzero(*config.http2_read_idle_timeout) {
         builder
             .http2_keep_alive_interval(interval)
             .http2_keep_alive_timeout(nonzero(*config.http2_ping_timeout).unwrap_or(DEFAULT_PING_TIMEOUT));
     }
     builder.build(connector)
+}
+
+fn protocols(config: &HttpClientConfig) -> &'static [&'static str] {
+    if config.force_attempt_http2 { &["h2", "http/1.1"] } else { &["http/1.1"] }
+}
+
+/// Whether an error is that of a certificate that is not accepted.
+fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
+    // The source of an error of the system is that of the error it wraps, which itself would be left out.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match (wrapped, error.source()) {
+        (Some(wrapped), _) => is_untrusted(wrapped),
+        (None, Some(source)) => is_untrusted(source),
+        (None, None) => false,
+    }
 }
 
 /// An error with its causes: that of the library alone says only `client error (Connect)`.

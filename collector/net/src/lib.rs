@@ -16,6 +16,7 @@ mod compression;
 mod config;
 mod connector;
 mod dial;
+pub mod dns;
 mod error;
 mod grpc;
 mod http_client;

@@ -116,4 +116,13 @@ async fn a_server_that_is_not_trusted() {
     let client = HttpOnce::new(HttpClientConfig::default(), &[]).unwrap();
     let failure = client.send(post(&url), 64).await.unwrap_err().to_string();
     assert!(failure.contains("certificate"), "{failure}");
+
+    let config = HttpClientConfig { endpoint: url.clone(), ..HttpClientConfig::default() };
+    let client = HttpClient::nearby(&config, &host, "client").await.unwrap();
+    let failure = client.open(post(&url)).await.unwrap_err();
+    assert!(failure.is_untrusted() && failure.reason().contains("certificate"), "{failure}");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let failure = client.open(post(&format!("http://{closed}/"))).await.unwrap_err();
+    assert!(!failure.is_untrusted(), "{failure}");
+    assert_eq!(failure.reason(), format!("dial tcp {closed}: connect: connection refused"));
 }
