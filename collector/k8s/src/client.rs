@@ -1,15 +1,18 @@
 //! The API server's client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use component::Host;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use kube::client::Body;
-use kube::core::Status;
-use kube::core::params::GetParams;
+use http_body_util::BodyExt;
+use net::Boxed;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 
+use crate::connection::{Body, Connections, Transport};
 use crate::{ApiServerConfig, Error, NodeIdentity};
 
 /// A question and its retries take no longer than this.
@@ -21,12 +24,27 @@ const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// A refusal's words beyond this are not read.
 const LONGEST_REFUSAL: usize = 64 * 1024;
 
-/// A connection to the API server, made when first used.
+/// What may stand in the name of an object as it is.
+const IN_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A connection to the API server, made when first used and shared by clones.
 ///
 /// A client costs memory for TLS roots and connections: make one only in a cluster, and drop it when it is done.
 #[derive(Clone)]
 pub struct ApiServer {
-    client: kube::Client,
+    transport: Arc<dyn Transport>,
+}
+
+/// An answer that is read as it arrives: [`ApiServer::open_stream`].
+pub struct ApiStream {
+    body: Body,
+}
+
+/// The part of a `Status` that says why.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    message: String,
 }
 
 /// A question as roles see it: what to allow if it is denied.
@@ -42,23 +60,29 @@ impl ApiServer {
     /// # Errors
     /// [`Error::InCluster`] or [`Error::Client`].
     pub fn in_cluster() -> Result<Self, Error> {
-        let config = ApiServerConfig::incluster().map_err(|error| Error::InCluster(Box::new(error)))?;
-        Self::new(config)
+        Self::new(ApiServerConfig::in_cluster()?)
     }
 
-    /// The API server that `config` describes. Must be called within a Tokio runtime.
+    /// The API server that `config` describes. The tasks of its connections are its own and end with it.
     ///
     /// # Errors
     /// [`Error::Client`].
     pub fn new(config: ApiServerConfig) -> Result<Self, Error> {
-        let client = kube::Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))?;
-        Ok(Self { client })
+        Self::on_host(config, &Host::standalone())
     }
 
-    /// The API server behind a client that exists.
+    /// The same with the tasks among those of `host`.
+    ///
+    /// # Errors
+    /// [`Error::Client`].
+    pub fn on_host(config: ApiServerConfig, host: &Host) -> Result<Self, Error> {
+        Ok(Self { transport: Arc::new(Connections::new(config, host)?) })
+    }
+
+    /// The API server behind whatever sends the requests.
     #[cfg(test)]
-    pub(crate) fn from_client(client: kube::Client) -> Self {
-        Self { client }
+    pub(crate) fn behind(transport: impl Transport + 'static) -> Self {
+        Self { transport: Arc::new(transport) }
     }
 
     /// Which machine the node `name` is: `get` on the core resource `nodes`.
@@ -73,13 +97,38 @@ impl ApiServer {
     }
 
     async fn get_node(&self, name: &str) -> Result<NodeIdentity, Error> {
-        let request = kube::core::Request::new("/api/v1/nodes")
-            .get(name, &GetParams::default())
-            .map_err(|source| Error::Name { node: name.to_owned(), source: Box::new(source) })?;
-        let response = self.send(request.map(Bytes::from)).await?;
+        // What the path would be made another one by.
+        if matches!(name, "" | "." | "..") || name.contains(['/', '%']) {
+            return Err(Error::Name { node: name.to_owned() });
+        }
+        let path = format!("/api/v1/nodes/{}", utf8_percent_encode(name, IN_NAMES));
+        let request = Request::get(path).header(ACCEPT, "application/json").body(Bytes::new());
+        let response = self.transport.send(request.map_err(unusable)?).await?;
         let status = response.status();
-        let body = read(response, LONGEST_ANSWER).await?;
+        let body = read(response.into_body(), LONGEST_ANSWER).await?;
         if status.is_success() { NodeIdentity::from_json(&body) } else { Err(refusal(name, status, &body)) }
+    }
+
+    /// Asks for `path`, query included, and reads an answer in JSON of at most 4 MiB, within 10 seconds. Roles name what is
+    /// asked `get` on the path.
+    ///
+    /// # Errors
+    /// All of [`Error`] but those of making the client.
+    pub async fn get(&self, path: &str) -> Result<Bytes, Error> {
+        let answer = async {
+            let access = Access { verb: "get", resource: path };
+            read(self.open(path, "application/json", access, TIMEOUT).await?.body, LONGEST_ANSWER).await
+        };
+        tokio::time::timeout(TIMEOUT, answer).await.unwrap_or(Err(Error::Timeout(TIMEOUT)))
+    }
+
+    /// Asks for `path`, query included, and leaves the answer to be read chunk by chunk; `accept` names the media types
+    /// that are understood. Waits 10 seconds for the head of the answer. Roles name what is asked `get` on the path.
+    ///
+    /// # Errors
+    /// All of [`Error`] but those of making the client.
+    pub async fn open_stream(&self, path: &str, accept: &str) -> Result<ApiStream, Error> {
+        self.open(path, accept, Access { verb: "get", resource: path }, TIMEOUT).await
     }
 
     /// Asks for `path`, query included. The body of a good answer is left unread; a bad one becomes an error. Waits for
@@ -90,10 +139,28 @@ impl ApiServer {
         accept: &str,
         access: Access<'_>,
         timeout: Duration,
-    ) -> Result<Response<Body>, Error> {
+    ) -> Result<ApiStream, Error> {
         let request = Request::get(path).header(ACCEPT, accept).body(Bytes::new()).map_err(unusable)?;
-        let answer = async { good(self.send(request).await?, access).await };
-        tokio::time::timeout(timeout, answer).await.unwrap_or(Err(Error::Timeout(timeout)))
+        let answer = tokio::time::timeout(timeout, self.ask(request, access)).await;
+        Ok(ApiStream { body: answer.unwrap_or(Err(Error::Timeout(timeout)))?.into_body() })
+    }
+
+    /// A good answer.
+    fn ask<'a>(
+        &'a self,
+        request: Request<Bytes>,
+        access: Access<'a>,
+    ) -> Boxed<'a, Result<Response<Body>, Error>> {
+        Box::pin(async move {
+            let response = self.transport.send(request).await?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response);
+            }
+            let retry_after = retry_after(response.headers());
+            let body = read(response.into_body(), LONGEST_REFUSAL).await.unwrap_or_default();
+            Err(bad(status, retry_after, words(&body), access))
+        })
     }
 
     /// Reads, creates or replaces one object; the answer is the object.
@@ -110,24 +177,26 @@ impl ApiServer {
         };
         let request = Request::builder().method(method).uri(path).header(ACCEPT, "application/json");
         let request = request.header(CONTENT_TYPE, "application/json").body(body).map_err(unusable)?;
-        let response = good(self.send(request).await?, access).await?;
-        serde_json::from_slice(&read(response, LONGEST_ANSWER).await?).map_err(Error::Malformed)
-    }
-
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
-        self.client.send(request.map(Body::from)).await.map_err(|error| Error::Unreachable(Box::new(error)))
+        let response = self.ask(request, access).await?;
+        serde_json::from_slice(&read(response.into_body(), LONGEST_ANSWER).await?).map_err(Error::Malformed)
     }
 }
 
-/// Lets good answers through.
-async fn good(response: Response<Body>, access: Access<'_>) -> Result<Response<Body>, Error> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
+impl ApiStream {
+    /// What arrives next, as long as the server's writes are; nothing at the end of the answer. It waits as long as the
+    /// server does, and bounds nothing. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if the connection ends before the answer.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(Error::Unreachable)?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
     }
-    let retry_after = retry_after(response.headers());
-    let body = read(response, LONGEST_REFUSAL).await.unwrap_or_default();
-    Err(bad(status, retry_after, words(&body), access))
 }
 
 /// The error that a status means.
@@ -154,7 +223,7 @@ pub(crate) fn bad(
 /// What a refusal says: the message of a `Status`, else the beginning of the text.
 fn words(body: &[u8]) -> String {
     const SHOWN: usize = 200;
-    match serde_json::from_slice::<Status>(body) {
+    match serde_json::from_slice::<Refusal>(body) {
         Ok(status) => status.message,
         Err(_) => String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(body)).trim().to_owned(),
     }
@@ -164,13 +233,24 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
-async fn read(response: Response<Body>, limit: usize) -> Result<Bytes, Error> {
-    let body = Limited::new(response.into_body(), limit).collect().await.map_err(|e| unreadable(e, limit))?;
-    Ok(body.to_bytes())
-}
-
-fn unreadable(error: Box<dyn std::error::Error + Send + Sync>, limit: usize) -> Error {
-    if error.is::<LengthLimitError>() { Error::TooLong { limit } } else { Error::Unreachable(error) }
+/// Reads an answer of at most `limit` bytes. One that comes in one piece is not copied.
+async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
+    let mut stream = ApiStream { body };
+    let first = stream.chunk().await?.unwrap_or_default();
+    let mut rest = BytesMut::new();
+    while let Some(chunk) = stream.chunk().await? {
+        if rest.is_empty() {
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&chunk);
+        if rest.len() > limit {
+            return Err(Error::TooLong { limit });
+        }
+    }
+    if first.len() > limit {
+        return Err(Error::TooLong { limit });
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 fn unusable(error: http::Error) -> Error {
@@ -178,7 +258,7 @@ fn unusable(error: http::Error) -> Error {
 }
 
 fn refusal(node: &str, status: http::StatusCode, body: &[u8]) -> Error {
-    let message = serde_json::from_slice::<Status>(body).map(|status| status.message).unwrap_or_default();
+    let message = serde_json::from_slice::<Refusal>(body).map(|status| status.message).unwrap_or_default();
     match status {
         http::StatusCode::FORBIDDEN => Error::Forbidden { node: node.to_owned(), message },
         http::StatusCode::NOT_FOUND => Error::NotFound { node: node.to_owned() },

@@ -1,28 +1,47 @@
 //! Why the API server or the kubelet could not be asked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why the API server did not tell what was asked. Messages name the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The environment or the service account's files are missing or broken.
-    #[error("no access to the API server from this pod")]
-    InCluster(#[source] Box<kube::config::InClusterError>),
-    /// The client could not be made: an unusable certificate or address.
-    #[error("cannot make a client of the API server")]
-    Client(#[source] Box<kube::Error>),
+    #[error("no access to the API server from this pod: {0}")]
+    InCluster(String),
+    /// The kubeconfig is missing or broken, or asks for what is not supported.
+    #[error("cannot use the kubeconfig {}: {reason}", .path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The client could not be made: an unusable certificate, file or address.
+    #[error("cannot make a client of the server: {0}")]
+    Client(String),
+    /// The token cannot be read, or the credential plugin gives none.
+    #[error("no credentials: {0}")]
+    Credentials(String),
     /// The name cannot be one of an object.
     #[error("{node:?} cannot be the name of a node: HOST_NAME must be spec.nodeName")]
     Name {
         /// The name.
         node: String,
-        /// What is wrong with it.
-        #[source]
-        source: Box<kube::core::request::Error>,
+    },
+    /// The server's certificate was not signed by whom is trusted, or is another's.
+    #[error("the certificate of {server} is not accepted by {roots}: {reason}")]
+    Untrusted {
+        /// Host and port.
+        server: String,
+        /// The file with the certificate authorities, or what is used instead.
+        roots: String,
+        /// What is wrong with the certificate.
+        reason: String,
     },
     /// There was no answer.
     #[error("cannot reach the server")]
-    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unreachable(#[source] component::BoxError),
     /// There was no answer in time.
     #[error("the server did not answer within {0:?}")]
     Timeout(Duration),

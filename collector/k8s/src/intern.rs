@@ -26,7 +26,7 @@ pub struct Interner {
     names: Pool<str>,
     pairs: Pool<[(Name, Name)]>,
     owners: Pool<[Owner]>,
-    containers: Pool<[ContainerSpec]>,
+    containers: Pool<Box<[ContainerSpec]>>,
     pub(crate) identities: Pool<ContainerIdentity>,
     pub(crate) metas: Pool<SharedMeta>,
 }
@@ -60,8 +60,8 @@ impl Interner {
         self.owners.intern_list(owners)
     }
 
-    pub(crate) fn containers(&self, containers: Vec<ContainerSpec>) -> Arc<[ContainerSpec]> {
-        self.containers.intern_list(containers)
+    pub(crate) fn containers(&self, containers: Vec<ContainerSpec>) -> Arc<Box<[ContainerSpec]>> {
+        self.containers.intern_value(containers.into())
     }
 
     /// How many different texts and lists are stored, those that wait for a sweep included.

@@ -5,6 +5,7 @@
 //! - [`Watches`]: objects of the API server as small rows ([`row`]) in a [`Store`] that is kept up to date. Objects are
 //!   decoded one by one as they arrive, only what a [`Projection`] names is kept, and what rows have in common is
 //!   stored once.
+//! - [`wire`]: what both answer, decoded as it arrives.
 //! - [`Kubelet`]: the pods of one node, asked of the node itself.
 //! - [`Election`]: which of several collectors does what only one may do.
 //!
@@ -53,6 +54,7 @@
 
 mod changes;
 mod client;
+mod connection;
 mod election;
 mod environment;
 mod error;
@@ -69,9 +71,11 @@ mod store_tests;
 #[cfg(test)]
 mod test_support;
 mod watch;
+pub mod wire;
 
 pub use changes::{Change, Changes};
-pub use client::ApiServer;
+pub use client::{ApiServer, ApiStream};
+pub use connection::{ApiServerConfig, Credentials, ExecCluster, ExecConfig};
 pub use election::{Election, ElectionConfig, Leadership, Lock};
 pub use environment::is_in_cluster;
 pub use error::Error;
@@ -81,6 +85,3 @@ pub use node::NodeIdentity;
 pub use projection::{Keys, Matcher, Projection};
 pub use store::{Store, WatchStats};
 pub use watch::{Scope, Subscription, Watched, Watches};
-
-/// How the API server is reached; [`ApiServer::in_cluster`] finds it out itself.
-pub use kube::Config as ApiServerConfig;

@@ -1,4 +1,6 @@
 //! Cutting what the API server sends into objects as it arrives, so that no more than one object is held as text.
+//!
+//! JSON is UTF-8. What is not is replaced, so that one broken annotation does not cost an object, or a watch.
 
 use crate::Error;
 
@@ -141,6 +143,8 @@ impl ListSplitter {
             self.buffer.extend_from_slice(part);
             &self.buffer
         };
+        let text = String::from_utf8_lossy(whole);
+        let whole = text.as_bytes();
         if self.state == State::InKey {
             self.key = serde_json::from_slice(whole).map_err(Error::Malformed)?;
             self.state = State::Colon;
@@ -197,10 +201,10 @@ impl LineSplitter {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = bytes.split_at_checked(end + 1).unwrap_or((bytes, &[]));
             if self.buffer.is_empty() {
-                take(line)?;
+                take(String::from_utf8_lossy(line).as_bytes())?;
             } else {
                 self.extend(line)?;
-                take(&self.buffer)?;
+                take(String::from_utf8_lossy(&self.buffer).as_bytes())?;
                 clear(&mut self.buffer);
             }
             bytes = rest;
@@ -295,6 +299,34 @@ mod tests {
         check("{\"items\":[{}]]", "not JSON at byte 13: \"]\"");
         check("{\"a\" 1}", "not JSON at byte 5: \"1}\"");
         check("{\"items\":[]}{", "not JSON at byte 12: \"{\"");
+    }
+
+    #[test]
+    fn what_is_no_text_is_replaced() {
+        let mut items = Vec::new();
+        let mut splitter = ListSplitter::default();
+        let broken = b"{\"items\":[{\"a\":\"\xff\"},{\"b\":1}]}";
+        splitter
+            .feed(broken, |piece| {
+                if let Piece::Item(item) = piece {
+                    items.push(String::from_utf8(item.to_vec()).unwrap());
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(items, ["{\"a\":\"\u{fffd}\"}", "{\"b\":1}"]);
+        for chunk in [1, 100] {
+            let (mut lines, mut splitter) = (Vec::new(), LineSplitter::default());
+            for chunk in b"{\"a\":\"\xc3\"}\n{\"b\":\"\xc3\xa9\"}\n".chunks(chunk) {
+                splitter
+                    .feed(chunk, |line| {
+                        lines.push(String::from_utf8(line.to_vec()).unwrap());
+                        Ok(())
+                    })
+                    .unwrap();
+            }
+            assert_eq!(lines, ["{\"a\":\"\u{fffd}\"}\n", "{\"b\":\"é\"}\n"]);
+        }
     }
 
     #[test]

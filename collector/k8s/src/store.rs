@@ -1,15 +1,15 @@
 //! What a watch knows: rows that many read while one writes.
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable, hash_table::Entry};
 use tokio::sync::watch;
 
 use crate::changes::{Change, Queue};
 use crate::row::{Row, Uid};
-use crate::{Error, Interner, Name};
+use crate::{Error, Interner};
 
 /// A power of two: how many parts a store has, each with a lock of its own. A reader waits for a writer only if both
 /// are in the same part, and no longer than an insertion takes.
@@ -18,23 +18,18 @@ const SHARDS: usize = 16;
 /// The rows of one watch. Reading never waits for the network.
 #[derive(Debug)]
 pub struct Store<R> {
-    names: [RwLock<HashTable<Slot<R>>>; SHARDS],
-    uids: [RwLock<HashTable<Arc<R>>>; SHARDS],
+    names: [RwLock<HashTable<Arc<R>>>; SHARDS],
+    /// Absent until somebody looks for a uid. Locked before `names`.
+    uids: RwLock<Option<HashTable<Arc<R>>>>,
     hasher: DefaultHashBuilder,
     len: AtomicUsize,
-    /// The number of the list that is the newest.
-    generation: AtomicU32,
+    /// While a list is taken in that is not the first: the hashes of the names that it confirmed. A row whose name's 64 bits
+    /// are those of another one would stay until the next list.
+    confirmed: Mutex<Option<HashSet<u64>>>,
     queues: Mutex<Vec<Weak<Queue<R>>>>,
     synced: watch::Sender<bool>,
     interner: Arc<Interner>,
     counts: Counts,
-}
-
-#[derive(Debug)]
-struct Slot<R> {
-    row: Arc<R>,
-    /// The list or the change that confirmed the row last.
-    generation: u32,
 }
 
 #[derive(Debug, Default)]
@@ -73,10 +68,10 @@ impl<R: Row> Store<R> {
     pub fn new(interner: Arc<Interner>) -> Self {
         Self {
             names: Default::default(),
-            uids: Default::default(),
+            uids: RwLock::default(),
             hasher: DefaultHashBuilder::default(),
             len: AtomicUsize::new(0),
-            generation: AtomicU32::new(0),
+            confirmed: Mutex::default(),
             queues: Mutex::default(),
             synced: watch::Sender::new(false),
             interner,
@@ -89,22 +84,34 @@ impl<R: Row> Store<R> {
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<R>> {
         let hash = self.hash(&(namespace, name));
         let shard = self.read(&self.names, hash)?;
-        shard.find(hash, |slot| is(&*slot.row, namespace, name)).map(|slot| Arc::clone(&slot.row))
+        shard.find(hash, |row| is(&**row, namespace, name)).map(Arc::clone)
     }
 
-    /// The row of the object with this uid.
+    /// The row of the object with this uid. The first call makes the table for it, which costs memory.
     #[must_use]
     pub fn get_by_uid(&self, uid: &Uid) -> Option<Arc<R>> {
         let hash = self.hash(uid);
-        let shard = self.read(&self.uids, hash)?;
-        shard.find(hash, |row| row.meta().uid == *uid).map(Arc::clone)
+        let find = |table: &HashTable<Arc<R>>| table.find(hash, |row| row.meta().uid == *uid).map(Arc::clone);
+        if let Some(table) = read(&self.uids).as_ref() {
+            return find(table);
+        }
+        find(write(&self.uids).get_or_insert_with(|| self.by_uid()))
+    }
+
+    fn by_uid(&self) -> HashTable<Arc<R>> {
+        let mut table = HashTable::with_capacity(self.len());
+        self.for_each(|row| {
+            table
+                .insert_unique(self.hash(&row.meta().uid), Arc::clone(row), |row| self.hash(&row.meta().uid));
+        });
+        table
     }
 
     /// Calls `visit` with every row, in no order. Rows that change meanwhile are seen once, old or new.
     pub fn for_each(&self, mut visit: impl FnMut(&Arc<R>)) {
         for shard in &self.names {
             // Visitors may take long: they do not hold the lock.
-            let rows: Vec<Arc<R>> = read(shard).iter().map(|slot| Arc::clone(&slot.row)).collect();
+            let rows: Vec<Arc<R>> = read(shard).iter().map(Arc::clone).collect();
             rows.iter().for_each(&mut visit);
         }
     }
@@ -160,17 +167,19 @@ impl<R: Row> Store<R> {
 
     /// A full list begins: rows that it does not confirm go when it ends.
     pub(crate) fn begin_list(&self) {
-        self.generation.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.confirmed) = (!self.is_empty()).then(HashSet::default);
     }
 
     /// A full list is complete.
     pub(crate) fn end_list(&self) {
-        let generation = self.generation.load(Ordering::Relaxed);
-        for shard in &self.names {
-            let gone: Vec<Arc<R>> =
-                write(shard).extract_if(|slot| slot.generation != generation).map(|slot| slot.row).collect();
-            for row in gone {
-                self.removed(row);
+        if let Some(confirmed) = lock(&self.confirmed).take() {
+            let mut uids = write(&self.uids);
+            for shard in &self.names {
+                let is_gone = |row: &mut Arc<R>| !confirmed.contains(&self.hash_name(row));
+                let gone: Vec<Arc<R>> = write(shard).extract_if(is_gone).collect();
+                for row in gone {
+                    self.removed(row, uids.as_mut());
+                }
             }
         }
         self.interner.sweep();
@@ -180,31 +189,29 @@ impl<R: Row> Store<R> {
 
     /// An object is there, new or changed.
     pub(crate) fn apply(&self, row: R) {
-        let generation = self.generation.load(Ordering::Relaxed);
         let meta = row.meta();
         let hash = self.hash(&(&*meta.namespace, &*meta.name));
         let Some(shard) = shard(&self.names, hash) else { return };
-        let (namespace, name) = (Name::clone(&meta.namespace), Name::clone(&meta.name));
+        if let Some(confirmed) = lock(&self.confirmed).as_mut() {
+            confirmed.insert(hash);
+        }
+        let mut uids = write(&self.uids);
         let (row, replaced) = {
             let mut table = write(shard);
-            match table.entry(
-                hash,
-                |slot| is(&*slot.row, &namespace, &name),
-                |slot| self.hash_name(&*slot.row),
-            ) {
+            let same = |known: &Arc<R>| is(&**known, &meta.namespace, &meta.name);
+            match table.entry(hash, same, |known| self.hash_name(known)) {
                 Entry::Occupied(mut entry) => {
-                    let slot = entry.get_mut();
-                    slot.generation = generation;
-                    if *slot.row == row {
+                    let known = entry.get_mut();
+                    if **known == row {
                         self.counts.updated.fetch_add(1, Ordering::Relaxed);
                         return;
                     }
                     let row = Arc::new(row);
-                    (Arc::clone(&row), Some(std::mem::replace(&mut slot.row, row)))
+                    (Arc::clone(&row), Some(std::mem::replace(known, row)))
                 }
                 Entry::Vacant(entry) => {
                     let row = Arc::new(row);
-                    entry.insert(Slot { row: Arc::clone(&row), generation });
+                    entry.insert(Arc::clone(&row));
                     (row, None)
                 }
             }
@@ -218,14 +225,17 @@ impl<R: Row> Store<R> {
                 // Another object of the same name: its predecessor went while nobody looked.
                 self.len.fetch_add(1, Ordering::Relaxed);
                 self.counts.added.fetch_add(1, Ordering::Relaxed);
-                self.removed(old);
+                self.removed(old, uids.as_mut());
             }
             None => {
                 self.len.fetch_add(1, Ordering::Relaxed);
                 self.counts.added.fetch_add(1, Ordering::Relaxed);
             }
         }
-        self.index(&row);
+        if let Some(uids) = uids.as_mut() {
+            self.index(&row, uids);
+        }
+        drop(uids);
         self.tell(Change::Applied(row));
     }
 
@@ -233,13 +243,14 @@ impl<R: Row> Store<R> {
     pub(crate) fn delete(&self, namespace: &str, name: &str, uid: &Uid) {
         let hash = self.hash(&(namespace, name));
         let Some(shard) = shard(&self.names, hash) else { return };
+        let mut uids = write(&self.uids);
         let found = {
             let mut table = write(shard);
-            let same = |slot: &Slot<R>| is(&*slot.row, namespace, name) && slot.row.meta().uid == *uid;
-            table.find_entry(hash, same).ok().map(|entry| entry.remove().0.row)
+            let same = |row: &Arc<R>| is(&**row, namespace, name) && row.meta().uid == *uid;
+            table.find_entry(hash, same).ok().map(|entry| entry.remove().0)
         };
         if let Some(row) = found {
-            self.removed(row);
+            self.removed(row, uids.as_mut());
         }
     }
 
@@ -258,11 +269,10 @@ impl<R: Row> Store<R> {
         self.counts.undecodable.fetch_add(1, Ordering::Relaxed) == 0
     }
 
-    fn removed(&self, row: Arc<R>) {
+    fn removed(&self, row: Arc<R>, uids: Option<&mut HashTable<Arc<R>>>) {
         let hash = self.hash(&row.meta().uid);
-        if let Some(shard) = shard(&self.uids, hash)
-            && let Ok(entry) = write(shard).find_entry(hash, |other| other.meta().uid == row.meta().uid)
-        {
+        let same = |other: &Arc<R>| other.meta().uid == row.meta().uid;
+        if let Some(entry) = uids.and_then(|table| table.find_entry(hash, same).ok()) {
             entry.remove();
         }
         self.len.fetch_sub(1, Ordering::Relaxed);
@@ -271,12 +281,10 @@ impl<R: Row> Store<R> {
         self.tell(Change::Deleted(row));
     }
 
-    fn index(&self, row: &Arc<R>) {
+    fn index(&self, row: &Arc<R>, uids: &mut HashTable<Arc<R>>) {
         let hash = self.hash(&row.meta().uid);
-        let Some(shard) = shard(&self.uids, hash) else { return };
-        let mut table = write(shard);
         let same = |other: &Arc<R>| other.meta().uid == row.meta().uid;
-        match table.entry(hash, same, |row| self.hash(&row.meta().uid)) {
+        match uids.entry(hash, same, |row| self.hash(&row.meta().uid)) {
             Entry::Occupied(mut entry) => *entry.get_mut() = Arc::clone(row),
             Entry::Vacant(entry) => {
                 entry.insert(Arc::clone(row));
@@ -311,9 +319,7 @@ impl<R> Drop for Store<R> {
         for shard in &mut self.names {
             *shard.get_mut().unwrap_or_else(PoisonError::into_inner) = HashTable::new();
         }
-        for shard in &mut self.uids {
-            *shard.get_mut().unwrap_or_else(PoisonError::into_inner) = HashTable::new();
-        }
+        *self.uids.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         self.interner.sweep();
     }
 }

@@ -3,27 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
 use http_body_util::BodyExt;
-use kube::client::Body;
+use net::Boxed;
 use serde_json::{Value, json};
 use testkit::FakeApiServer;
 
-use crate::ApiServer;
+use crate::connection::{Body, Transport};
+use crate::{ApiServer, Error};
 
 pub(crate) const PODS: &str = "/api/v1/pods";
 
+/// Hands requests over.
+struct Direct(Arc<FakeApiServer>);
+
+impl Transport for Direct {
+    fn send(&self, request: Request<Bytes>) -> Boxed<'_, Result<Response<Body>, Error>> {
+        Box::pin(async {
+            let response = self.0.handle(request).await;
+            Ok(response.map(|body| body.map_err(component::BoxError::from).boxed_unsync()))
+        })
+    }
+}
+
 /// A client of `server`.
 pub(crate) fn api(server: &Arc<FakeApiServer>) -> ApiServer {
-    let server = Arc::clone(server);
-    let service = tower::service_fn(move |request: http::Request<Body>| {
-        let server = Arc::clone(&server);
-        async move {
-            let (parts, body) = request.into_parts();
-            let body = body.collect().await?.to_bytes();
-            Ok::<_, kube::Error>(server.handle(http::Request::from_parts(parts, body)).await)
-        }
-    });
-    ApiServer::from_client(kube::Client::new(service, "default"))
+    ApiServer::behind(Direct(Arc::clone(server)))
 }
 
 /// A pod on `node` whose label `app` is `app`.

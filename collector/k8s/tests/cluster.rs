@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(90);
 
 async fn api() -> Option<ApiServer> {
     std::env::var_os("TESTBED_API").filter(|_| std::env::var_os("KUBECONFIG").is_some())?;
-    Some(ApiServer::new(ApiServerConfig::infer().await.unwrap()).unwrap())
+    Some(ApiServer::new(ApiServerConfig::from_kubeconfig(None, None).unwrap()).unwrap())
 }
 
 fn kubectl(arguments: &[&str], input: &str) -> String {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use k8s::{ApiServer, ApiServerConfig, Error, NodeIdentity};
+use k8s::{ApiServer, ApiServerConfig, Credentials, Error, NodeIdentity};
 use testkit::FakeApiServer;
 
 const NODE: &str = r#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"ip-10-0-1-20.ec2.internal","labels":
@@ -12,7 +12,7 @@ const NODE: &str = r#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"ip-10
 
 fn client(server: &FakeApiServer) -> ApiServer {
     let mut config = ApiServerConfig::new(server.url().parse().unwrap());
-    config.headers.push((http::header::AUTHORIZATION, http::HeaderValue::from_static("Bearer token")));
+    config.credentials = Credentials::Token(confmap::Secret::new("token"));
     ApiServer::new(config).unwrap()
 }
 

@@ -3,20 +3,16 @@
 pub mod stats;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::client::Access;
-use crate::row::{Decoded, Pod, Row};
-use crate::split::{ListSplitter, Piece};
+use crate::client::{Access, ApiStream};
+use crate::connection::{Credentials, SERVICE_ACCOUNT};
+use crate::row::Pod;
+use crate::wire::ListReader;
 use crate::{ApiServer, ApiServerConfig, Error, Interner, Projection};
-
-/// Where the service account's files are mounted.
-const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-const CA_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 
 /// The kubelet's port.
 const PORT: u16 = 10_250;
@@ -47,6 +43,8 @@ pub struct KubeletConfig {
 #[derive(Clone)]
 pub struct Kubelet {
     api: ApiServer,
+    /// Before each path: empty, or where the API server passes questions on.
+    prefix: String,
     timeout: Duration,
 }
 
@@ -56,8 +54,8 @@ impl KubeletConfig {
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
-            token_file: Some(PathBuf::from(TOKEN_FILE)),
-            ca_file: Some(PathBuf::from(CA_FILE)),
+            token_file: Some(Path::new(SERVICE_ACCOUNT).join("token")),
+            ca_file: Some(Path::new(SERVICE_ACCOUNT).join("ca.crt")),
             insecure: false,
             timeout: Duration::from_secs(30),
         }
@@ -65,7 +63,7 @@ impl KubeletConfig {
 }
 
 impl Kubelet {
-    /// The kubelet that `config` describes. Must be called within a Tokio runtime.
+    /// The kubelet that `config` describes.
     ///
     /// # Errors
     /// [`Error::Setting`] or [`Error::Client`].
@@ -76,14 +74,22 @@ impl Kubelet {
             reason: format!("{:?}: {error}", config.endpoint),
         })?;
         let mut client = ApiServerConfig::new(url);
-        client.accept_invalid_certs = config.insecure;
-        client.root_cert_file = config.ca_file.filter(|_| !config.insecure);
-        if config.insecure || client.root_cert_file.is_some() {
-            // They take no part, so they are not loaded; in an image without any that would fail.
-            client.root_cert = Some(Vec::new());
+        match config.ca_file {
+            // It takes no part, so it need not be there.
+            _ if config.insecure => client.tls.insecure_skip_verify = true,
+            Some(path) => client.trust_file(path),
+            None => {}
         }
-        client.auth_info.token_file = config.token_file.map(|path| path.to_string_lossy().into_owned());
-        Ok(Self { api: ApiServer::new(client)?, timeout: config.timeout })
+        client.credentials = config.token_file.map_or(Credentials::None, Credentials::TokenFile);
+        Ok(Self { api: ApiServer::new(client)?, prefix: String::new(), timeout: config.timeout })
+    }
+
+    /// The kubelet of a node, which the API server is to ask: for those who cannot reach it themselves, or have credentials for
+    /// the API server only. A question takes 30 seconds at most.
+    #[must_use]
+    pub fn through(api: ApiServer, node: &str) -> Self {
+        let timeout = Duration::from_secs(30);
+        Self { api, prefix: format!("/api/v1/nodes/{node}/proxy"), timeout }
     }
 
     /// The pods of the node: `/pods`. They are decoded one by one as they arrive.
@@ -104,12 +110,12 @@ impl Kubelet {
 
     async fn retry<R: Reader>(&self, resource: &str, path: &str, reader: &R) -> Result<R::Answer, Error> {
         let access = Access { verb: "get", resource };
+        let path = &format!("{}{path}", self.prefix);
         let end = Instant::now() + self.timeout;
         let mut wait = FIRST_WAIT;
         for attempt in 1.. {
             let asked = async {
-                let response = self.api.open(path, "application/json", access, self.timeout).await?;
-                reader.read(&mut response.into_body()).await
+                reader.read(&mut self.api.open(path, "application/json", access, self.timeout).await?).await
             };
             match timeout_at(end, asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
@@ -128,8 +134,7 @@ impl Kubelet {
 trait Reader: Sync {
     type Answer: Send;
 
-    fn read(&self, body: &mut kube::client::Body)
-    -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+    fn read(&self, body: &mut ApiStream) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }
 
 struct Pods<'a> {
@@ -142,19 +147,15 @@ struct Stats;
 impl Reader for Pods<'_> {
     type Answer = Vec<Pod>;
 
-    async fn read(&self, body: &mut kube::client::Body) -> Result<Vec<Pod>, Error> {
-        let (mut pods, mut splitter) = (Vec::new(), ListSplitter::default());
-        while let Some(chunk) = chunk(body).await? {
-            splitter.feed(&chunk, |piece| {
-                if let Piece::Item(item) = piece {
-                    let decoded = Pod::from_json(item, self.projection, self.interner);
-                    let Decoded { row, .. } = decoded.map_err(Error::Malformed)?;
-                    pods.push(row);
-                }
+    async fn read(&self, body: &mut ApiStream) -> Result<Vec<Pod>, Error> {
+        let (mut pods, mut list) = (Vec::new(), ListReader::default());
+        while let Some(chunk) = body.chunk().await? {
+            list.feed(&chunk, self.projection, self.interner, |pod| {
+                pods.push(pod.map_err(Error::Malformed)?);
                 Ok(())
             })?;
         }
-        splitter.finish()?;
+        list.finish()?;
         Ok(pods)
     }
 }
@@ -162,9 +163,9 @@ impl Reader for Pods<'_> {
 impl Reader for Stats {
     type Answer = stats::Summary;
 
-    async fn read(&self, body: &mut kube::client::Body) -> Result<stats::Summary, Error> {
+    async fn read(&self, body: &mut ApiStream) -> Result<stats::Summary, Error> {
         let mut text = Vec::new();
-        while let Some(chunk) = chunk(body).await? {
+        while let Some(chunk) = body.chunk().await? {
             if text.len() + chunk.len() > LONGEST_STATS {
                 return Err(Error::TooLong { limit: LONGEST_STATS });
             }
@@ -186,16 +187,6 @@ fn is_passing(error: &Error) -> bool {
             | Error::Busy { .. }
             | Error::Status { status: 500.., .. }
     )
-}
-
-async fn chunk(body: &mut kube::client::Body) -> Result<Option<bytes::Bytes>, Error> {
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Error::Unreachable(Box::new(error)))?;
-        if let Ok(data) = frame.into_data() {
-            return Ok(Some(data));
-        }
-    }
-    Ok(None)
 }
 
 /// The URL of an address or name, with or without a port, or of a whole URL.

@@ -1,7 +1,8 @@
 //! What all objects have.
 
 use std::fmt;
-use std::num::NonZeroI64;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::{Name, Pairs};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
     /// The name, unique among the objects of its kind in its namespace.
-    pub name: Name,
+    pub name: Box<str>,
     /// The uid, unique over all time.
     pub uid: Uid,
     /// `creationTimestamp`.
@@ -47,18 +48,24 @@ pub struct Owner {
 }
 
 /// A uid: 16 bytes where it is a UUID in its usual spelling, as all but a static pod's are.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Uid(Form);
 
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     Uuid([u8; 16]),
     Text(Box<str>),
 }
 
-/// A time in seconds since 1970, as exact as Kubernetes writes them.
+/// A time in seconds since 1970, as exact as Kubernetes writes them, until the year 2106.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Time(NonZeroI64);
+pub struct Time(NonZeroU32);
+
+/// Room for the text of a uid that is a UUID.
+pub type UidText = [u8; 36];
+
+/// Room for the text of a time.
+pub type TimeText = [u8; 20];
 
 /// The value of `key` among sorted pairs.
 #[must_use]
@@ -98,6 +105,7 @@ impl Deref for Meta {
 impl Uid {
     /// The uid that `text` spells.
     #[must_use]
+    #[inline]
     pub fn new(text: &str) -> Self {
         Self(parse_uuid(text).map_or_else(|| Form::Text(text.into()), Form::Uuid))
     }
@@ -107,28 +115,67 @@ impl Uid {
     pub fn is_empty(&self) -> bool {
         matches!(&self.0, Form::Text(text) if text.is_empty())
     }
+
+    /// Its text, which is written into `room` if it is not kept.
+    #[inline]
+    pub fn text<'a>(&'a self, room: &'a mut UidText) -> &'a str {
+        match &self.0 {
+            Form::Text(text) => text,
+            Form::Uuid(uuid) => {
+                *room = [b'-'; 36];
+                for (byte, place) in uuid.iter().zip(DIGITS) {
+                    if let Some([high, low]) = room.get_mut(place..place + 2) {
+                        (*high, *low) = (hex_digit(byte >> 4), hex_digit(byte & 15));
+                    }
+                }
+                std::str::from_utf8(room).unwrap_or_default()
+            }
+        }
+    }
 }
+
+/// Where the digits of each byte of a UUID stand.
+const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
 /// Reads a UUID in the one spelling that [`Uid`] writes: lower case, with hyphens.
+#[inline]
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
-    let mut uuid = [0; 16];
-    let mut bytes = text.bytes();
-    for (at, byte) in uuid.iter_mut().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) && bytes.next()? != b'-' {
-            return None;
-        }
-        *byte = hex(bytes.next()?)? << 4 | hex(bytes.next()?)?;
+    let text: &UidText = text.as_bytes().try_into().ok()?;
+    let hyphens = [8, 13, 18, 23].into_iter().all(|at| text.get(at) == Some(&b'-'));
+    let (mut uuid, mut wrong) = ([0; 16], 0);
+    for (byte, place) in uuid.iter_mut().zip(DIGITS) {
+        let [high, low] = *text.get(place..)?.first_chunk()?;
+        let (high, low) = (hex(high), hex(low));
+        wrong |= high | low;
+        *byte = high << 4 | low & 15;
     }
-    bytes.next().is_none().then_some(uuid)
+    (hyphens && wrong < 16).then_some(uuid)
 }
 
-/// The value of a lower-case hexadecimal digit.
-pub(super) fn hex(digit: u8) -> Option<u8> {
+/// The value of a lower-case hexadecimal digit; 255 if it is none.
+#[inline]
+pub(super) fn hex(digit: u8) -> u8 {
     match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => 255,
     }
+}
+
+impl Hash for Uid {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            Form::Uuid(uuid) => state.write_u128(u128::from_ne_bytes(*uuid)),
+            Form::Text(text) => text.hash(state),
+        }
+    }
+}
+
+/// The digit of a value below 16.
+#[inline]
+pub(super) fn hex_digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }
 
 impl fmt::Display for Uid {
@@ -157,16 +204,39 @@ impl Time {
         Self::from_seconds(time.as_second())
     }
 
-    /// The time so many seconds after 1970; the first second itself counts as none.
+    /// The time so many seconds after 1970; the first second itself counts as none, as do times that do not fit.
     #[must_use]
     pub fn from_seconds(seconds: i64) -> Option<Self> {
-        NonZeroI64::new(seconds).map(Self)
+        u32::try_from(seconds).ok().and_then(NonZeroU32::new).map(Self)
     }
 
     /// Seconds since 1970.
     #[must_use]
     pub fn seconds(self) -> i64 {
-        self.0.get()
+        i64::from(self.0.get())
+    }
+
+    /// RFC 3339 in UTC, written into `room`: `2026-11-23T18:00:00Z`.
+    #[inline]
+    pub fn text(self, room: &mut TimeText) -> &str {
+        let (days, seconds) = (self.0.get() / 86_400, self.0.get() % 86_400);
+        // Howard Hinnant's civil_from_days, for days since 1970 only: years begin in March, eras have 400 years.
+        let days = days + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = era * 400 + year_of_era + u32::from(month <= 2);
+        *room = *b"0000-00-00T00:00:00Z";
+        let fields = [year / 100, year % 100, month, day, seconds / 3600, seconds / 60 % 60, seconds % 60];
+        for (start, value) in [0, 2, 5, 8, 11, 14, 17].into_iter().zip(fields) {
+            if let Some([tens, ones]) = room.get_mut(start..start + 2) {
+                (*tens, *ones) = (b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8);
+            }
+        }
+        std::str::from_utf8(room).unwrap_or_default()
     }
 }
 
@@ -179,6 +249,7 @@ mod tests {
         fn check(text: &str, compact: bool) {
             let uid = Uid::new(text);
             assert_eq!((uid.to_string().as_str(), matches!(uid.0, Form::Uuid(_))), (text, compact));
+            assert_eq!(uid.text(&mut [0; 36]), text);
         }
         check("0d1c2b3a-4f5e-6d7c-8b9a-0123456789ab", true);
         check("0D1C2B3A-4f5e-6d7c-8b9a-0123456789ab", false);
@@ -199,6 +270,30 @@ mod tests {
         check("2026-11-23T18:00:00.123456Z", Some(1_795_456_800));
         check("", None);
         check("yesterday", None);
-        assert_eq!(size_of::<Option<Time>>(), 8);
+        check("2300-01-01T00:00:00Z", None);
+        check("1969-01-01T00:00:00Z", None);
+        assert_eq!(size_of::<Option<Time>>(), 4);
+    }
+
+    #[test]
+    fn times_are_written_as_they_were() {
+        for text in [
+            "1970-01-01T00:00:01Z",
+            "1999-12-31T23:59:59Z",
+            "2000-02-29T12:34:56Z",
+            "2024-02-29T00:00:00Z",
+            "2024-03-01T00:00:00Z",
+            "2026-11-23T18:00:00Z",
+            "2100-03-01T00:00:00Z",
+            "2106-02-07T06:28:15Z",
+        ] {
+            assert_eq!(Time::parse(text).unwrap().text(&mut [0; 20]), text);
+        }
+        // Every day, and with it every month and leap year.
+        for day in 1..49_710 {
+            let time = Time::from_seconds(day * 86_400 + 7).unwrap();
+            let expected = jiff::Timestamp::from_second(time.seconds()).unwrap().to_string();
+            assert_eq!(time.text(&mut [0; 20]), expected);
+        }
     }
 }

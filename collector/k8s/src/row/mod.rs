@@ -12,11 +12,11 @@ mod tests;
 mod workload;
 
 pub use endpoints::{EndpointSlice, Endpoints, Namespace, PodRef, Service};
-pub use meta::{Meta, Owner, SharedMeta, Time, Uid, pair};
+pub use meta::{Meta, Owner, SharedMeta, Time, TimeText, Uid, UidText, pair};
 pub use node::{Condition, ConditionStatus, Node, Resources};
 pub use pod::{
-    Container, ContainerId, ContainerIdentity, ContainerKind, ContainerSpec, ContainerState, Ips, Phase, Pod,
-    PodConditions, StateDetail,
+    Container, ContainerId, ContainerIdText, ContainerIdentity, ContainerKind, ContainerSpec, ContainerState,
+    Ips, Phase, Pod, PodConditions, StateDetail,
 };
 pub use workload::{CronJob, DaemonSet, Deployment, Job, ReplicaSet, Replicas, StatefulSet, Workload, kind};
 

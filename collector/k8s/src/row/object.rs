@@ -134,7 +134,7 @@ impl MetaObject<'_> {
             owners: interner.owners(owners.iter().map(|owner| owner.project(interner)).collect()),
         };
         super::Meta {
-            name: interner.name(self.name.as_str()),
+            name: self.name.as_str().into(),
             uid: Uid::new(self.uid.as_str()),
             created: Time::parse(self.creation_timestamp.as_str()),
             shared: interner.metas.intern_value(shared),

@@ -1,11 +1,11 @@
 //! Pods.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::meta::hex;
+use super::meta::{hex, hex_digit};
 use super::pod_object::ConditionObject;
 use super::{Meta, Time};
 use crate::Name;
@@ -18,7 +18,7 @@ pub struct Pod {
     /// `spec.nodeName`; absent until it is scheduled.
     pub node: Option<Name>,
     /// `spec.hostname`.
-    pub hostname: Option<Name>,
+    pub hostname: Option<Box<Name>>,
     /// `status.podIP`, then the others of `status.podIPs`.
     pub ips: Ips,
     /// `status.startTime`.
@@ -31,7 +31,7 @@ pub struct Pod {
     pub conditions: PodConditions,
     /// What the specification says of each container: init containers, containers, then ephemeral ones. Shared by all
     /// pods of a template.
-    pub specs: Arc<[ContainerSpec]>,
+    pub specs: Arc<Box<[ContainerSpec]>>,
     /// What the status says of each container that has one, in the same order.
     pub containers: Box<[Container]>,
 }
@@ -127,13 +127,13 @@ pub struct ContainerIdentity {
     pub kind: ContainerKind,
 }
 
-/// A pod's addresses: mostly one.
+/// A pod's addresses: mostly one, mostly of four bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ips(IpsForm);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum IpsForm {
-    One(IpAddr),
+    One(Ipv4Addr),
     Others(Box<[IpAddr]>),
 }
 
@@ -174,7 +174,7 @@ impl Pod {
     /// `status.podIP`.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
-        self.ips.first().copied()
+        self.ips.first()
     }
 
     /// Whether all its containers have ended for good, so that its addresses may be given to others.
@@ -193,20 +193,30 @@ impl Pod {
 impl Ips {
     pub(super) fn new(ips: Vec<IpAddr>) -> Self {
         Self(match *ips.as_slice() {
-            [ip] => IpsForm::One(ip),
+            [IpAddr::V4(ip)] => IpsForm::One(ip),
             _ => IpsForm::Others(ips.into()),
         })
     }
-}
 
-impl Deref for Ips {
-    type Target = [IpAddr];
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let (one, others) = match &self.0 {
+            IpsForm::One(ip) => (Some(IpAddr::V4(*ip)), [].as_slice()),
+            IpsForm::Others(ips) => (None, &**ips),
+        };
+        one.into_iter().chain(others.iter().copied())
+    }
 
-    fn deref(&self) -> &[IpAddr] {
-        match &self.0 {
-            IpsForm::One(ip) => std::slice::from_ref(ip),
-            IpsForm::Others(ips) => ips,
-        }
+    /// The first one, which is `status.podIP`.
+    #[must_use]
+    pub fn first(&self) -> Option<IpAddr> {
+        self.iter().next()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first().is_none()
     }
 }
 
@@ -262,6 +272,7 @@ impl PodConditions {
 impl ContainerId {
     /// The id that `text` spells.
     #[must_use]
+    #[inline]
     pub fn new(text: &str) -> Self {
         Self(parse_hex(text).map_or_else(|| Form::Text(text.into()), Form::Hex))
     }
@@ -271,15 +282,33 @@ impl ContainerId {
     pub fn is_empty(&self) -> bool {
         matches!(&self.0, Form::Text(text) if text.is_empty())
     }
+
+    /// Its text, which is written into `room` if it is not kept.
+    pub fn text<'a>(&'a self, room: &'a mut ContainerIdText) -> &'a str {
+        let id = match &self.0 {
+            Form::Text(text) => return text,
+            Form::Hex(id) => id,
+        };
+        for (byte, [high, low]) in id.iter().zip(room.as_chunks_mut().0) {
+            (*high, *low) = (hex_digit(byte >> 4), hex_digit(byte & 15));
+        }
+        std::str::from_utf8(room).unwrap_or_default()
+    }
 }
 
+/// Room for the text of a container's id that is of 32 bytes.
+pub type ContainerIdText = [u8; 64];
+
+#[inline]
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let mut id = [0; 32];
-    let mut digits = text.bytes();
-    for byte in &mut id {
-        *byte = hex(digits.next()?)? << 4 | hex(digits.next()?)?;
+    let digits: &ContainerIdText = text.as_bytes().try_into().ok()?;
+    let (mut id, mut wrong) = ([0; 32], 0);
+    for (byte, [high, low]) in id.iter_mut().zip(digits.as_chunks().0) {
+        let (high, low) = (hex(*high), hex(*low));
+        wrong |= high | low;
+        *byte = high << 4 | low & 15;
     }
-    digits.next().is_none().then_some(id)
+    (wrong < 16).then_some(id)
 }
 
 impl fmt::Display for ContainerId {

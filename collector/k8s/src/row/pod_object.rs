@@ -164,7 +164,7 @@ impl Row for Pod {
         let row = Self {
             meta: metadata.project(projection, interner),
             node: optional(&spec.node_name, interner),
-            hostname: optional(&spec.hostname, interner),
+            hostname: optional(&spec.hostname, interner).map(Box::new),
             ips: status.ips(),
             started: Time::parse(status.start_time.as_str()),
             host_network: spec.host_network,

@@ -1,7 +1,6 @@
 //! Watches: one per kind, scope and projection, shared by all who ask for it.
 
 mod plan;
-mod protocol;
 mod reflector;
 #[cfg(test)]
 mod reflector_tests;
@@ -21,7 +20,7 @@ use tokio::task::AbortHandle;
 use crate::changes::{Changes, Queue};
 use crate::row::Row;
 use crate::store::Store;
-use crate::{ApiServer, Error, Interner, Projection};
+use crate::{ApiServer, ApiServerConfig, Error, Interner, Projection};
 
 /// The watches of one connection to an API server.
 ///
@@ -70,7 +69,7 @@ impl Watches {
         if let Some(shared) = of_process.upgrade() {
             return Ok(Self(shared));
         }
-        let watches = Self::new(ApiServer::in_cluster()?, host);
+        let watches = Self::new(ApiServer::on_host(ApiServerConfig::in_cluster()?, host)?, host);
         *of_process = Arc::downgrade(&watches.0);
         Ok(watches)
     }

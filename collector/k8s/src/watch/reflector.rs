@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use kube::client::Body;
 use tokio::time::Instant;
 
 use super::plan::{Plan, Step};
-use super::protocol::{Event, ListMeta, event};
 use super::scope::{Scope, push};
-use crate::client::Access;
+use crate::client::{Access, ApiStream};
 use crate::random::Random;
 use crate::row::{Decoded, Row};
-use crate::split::{LineSplitter, ListSplitter, Piece};
 use crate::store::{Store, chain};
+use crate::wire::{Event, EventReader, ListMeta, ListReader};
 use crate::{ApiServer, Error, Projection};
 
 /// Objects in a page of a list.
@@ -118,16 +115,12 @@ impl<R: Row> Reflector<R> {
             self.store.begin_list();
         }
         let end = Instant::now() + Duration::from_secs(seconds) + OVERTIME;
-        let mut lines = LineSplitter::default();
+        let mut events = EventReader::default();
         loop {
             let patience = stream.patience(end);
             let Some(chunk) = chunk(&mut body, patience).await? else { return stream.finish() };
-            lines.feed(&chunk, |line| match event(line, &self.projection, self.store.interner())? {
-                Some(event) => {
-                    take_event(event, &mut stream, &self.store, &self.resource);
-                    Ok(())
-                }
-                None => Ok(()),
+            events.feed(&chunk, &self.projection, self.store.interner(), |event| {
+                take_event(event, &mut stream, &self.store, &self.resource);
             })?;
             if !stream.listing && !stream.version.is_empty() {
                 self.plan.reached(std::mem::take(&mut stream.version));
@@ -162,31 +155,22 @@ impl<R: Row> Reflector<R> {
     async fn page(&mut self, path: &str) -> Result<ListMeta, Error> {
         let accept = if self.metadata_only { METADATA_LIST } else { JSON };
         let mut body = self.open("list", path, accept).await?;
-        let mut splitter = ListSplitter::default();
-        let mut meta = ListMeta::default();
+        let mut list = ListReader::default();
         let Self { projection, store, resource, .. } = self;
         while let Some(chunk) = chunk(&mut body, QUIET_LIST).await? {
-            splitter.feed(&chunk, |piece| {
-                match piece {
-                    Piece::Item(item) => match R::from_json(item, projection, store.interner()) {
-                        Ok(Decoded { row, .. }) => store.apply(row),
-                        Err(error) => left_out(store, resource, &error),
-                    },
-                    Piece::Field("metadata", value) => {
-                        meta = serde_json::from_slice(value).map_err(Error::Malformed)?;
-                    }
-                    Piece::Field(..) => {}
+            list.feed(&chunk, projection, store.interner(), |row| {
+                match row {
+                    Ok(row) => store.apply(row),
+                    Err(error) => left_out(store, resource, &error),
                 }
                 Ok(())
             })?;
         }
-        splitter.finish()?;
-        Ok(meta)
+        list.finish()
     }
 
-    async fn open(&self, verb: &'static str, path: &str, accept: &str) -> Result<Body, Error> {
-        let access = Access { verb, resource: &self.resource };
-        Ok(self.api.open(path, accept, access, HEAD).await?.into_body())
+    async fn open(&self, verb: &'static str, path: &str, accept: &str) -> Result<ApiStream, Error> {
+        self.api.open(path, accept, Access { verb, resource: &self.resource }, HEAD).await
     }
 
     fn report(&mut self, error: &Error, wait: Duration) {
@@ -274,16 +258,6 @@ fn left_out<R: Row>(store: &Store<R>, resource: &str, error: &serde_json::Error)
 }
 
 /// What arrives next; nothing at the end of the answer.
-async fn chunk(body: &mut Body, patience: Duration) -> Result<Option<bytes::Bytes>, Error> {
-    loop {
-        let frame = match tokio::time::timeout(patience, body.frame()).await {
-            Err(_) => return Err(Error::Silent(patience)),
-            Ok(None) => return Ok(None),
-            Ok(Some(Err(error))) => return Err(Error::Unreachable(Box::new(error))),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        if let Ok(data) = frame.into_data() {
-            return Ok(Some(data));
-        }
-    }
+async fn chunk(body: &mut ApiStream, patience: Duration) -> Result<Option<bytes::Bytes>, Error> {
+    tokio::time::timeout(patience, body.chunk()).await.unwrap_or(Err(Error::Silent(patience)))
 }

@@ -1,25 +1,58 @@
-//! The events of a watch and the fields of a list.
+//! What the API server and the kubelet answer, decoded as it arrives: no more than one object is held as text.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::row::{BookmarkObject, Decoded, Row, Text, Uid};
+use crate::split::{LineSplitter, ListSplitter, Piece};
 use crate::{Error, Interner, Projection};
 
 /// Marks the bookmark that ends the objects that a streamed list begins with.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
+/// Reads a list: one JSON object, however it was cut.
+#[derive(Debug, Default)]
+pub struct ListReader {
+    splitter: ListSplitter,
+    meta: ListMeta,
+}
+
+/// Reads the answer of a watch: one event in each line, however it was cut.
+#[derive(Debug, Default)]
+pub struct EventReader {
+    lines: LineSplitter,
+}
+
 /// An event of a watch.
 #[derive(Debug)]
-pub(super) enum Event<R> {
+pub enum Event<R> {
     /// An object is there, new or changed.
     Applied(Decoded<R>),
     /// An object is there, but cannot be decoded.
-    Undecodable { version: String, error: serde_json::Error },
+    Undecodable {
+        /// The version of the object.
+        version: String,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
     /// An object is gone.
-    Deleted { namespace: String, name: String, uid: Uid, version: String },
+    Deleted {
+        /// Its namespace; empty if it lived in none.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: Uid,
+        /// The version of its deletion.
+        version: String,
+    },
     /// Everything up to a version was sent.
-    Bookmark { version: String, initial_events_end: bool },
+    Bookmark {
+        /// The version.
+        version: String,
+        /// Whether the objects that a streamed list begins with are complete.
+        initial_events_end: bool,
+    },
 }
 
 #[derive(Deserialize)]
@@ -41,14 +74,70 @@ struct StatusObject {
 /// What a list says besides its items.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct ListMeta {
-    pub(super) resource_version: String,
+pub struct ListMeta {
+    /// The version that the list shows.
+    pub resource_version: String,
+    /// How to ask for the next page; empty on the last.
     #[serde(rename = "continue")]
-    pub(super) next: String,
+    pub next: String,
+}
+
+impl ListReader {
+    /// Takes what arrived; gives each item that is complete, or why it cannot be decoded, to `take`.
+    ///
+    /// # Errors
+    /// That of `take`, or that this is no list.
+    pub fn feed<R: Row>(
+        &mut self,
+        bytes: &[u8],
+        projection: &Projection,
+        interner: &Interner,
+        mut take: impl FnMut(serde_json::Result<R>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Self { splitter, meta } = self;
+        splitter.feed(bytes, |piece| match piece {
+            Piece::Item(item) => take(R::from_json(item, projection, interner).map(|decoded| decoded.row)),
+            Piece::Field("metadata", value) => {
+                *meta = serde_json::from_slice(value).map_err(Error::Malformed)?;
+                Ok(())
+            }
+            Piece::Field(..) => Ok(()),
+        })
+    }
+
+    /// The answer ended.
+    ///
+    /// # Errors
+    /// [`Error::CutOff`] if the list did not.
+    pub fn finish(self) -> Result<ListMeta, Error> {
+        self.splitter.finish()?;
+        Ok(self.meta)
+    }
+}
+
+impl EventReader {
+    /// Takes what arrived; gives each event that is complete to `take`.
+    ///
+    /// # Errors
+    /// What the server says of an error, or that this is no event.
+    pub fn feed<R: Row>(
+        &mut self,
+        bytes: &[u8],
+        projection: &Projection,
+        interner: &Interner,
+        mut take: impl FnMut(Event<R>),
+    ) -> Result<(), Error> {
+        self.lines.feed(bytes, |line| {
+            if let Some(event) = event(line, projection, interner)? {
+                take(event);
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Reads a line of a watch; `None` if it is empty.
-pub(super) fn event<R: Row>(
+fn event<R: Row>(
     line: &[u8],
     projection: &Projection,
     interner: &Interner,
