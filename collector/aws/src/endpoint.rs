@@ -1,12 +1,10 @@
-//! Which region, and where its CloudWatch Logs is.
+//! Which region, and where its services are.
 
 use aws_runtime::env_config::EnvConfigValue;
 use aws_runtime::env_config::property::PropertiesKey;
 use aws_runtime::env_config::section::EnvConfigSections;
 use aws_types::os_shim_internal::Env;
 use http::Uri;
-
-use crate::SessionError;
 
 /// A region's name starts like this, and its services are here, with IPv4 alone and with IPv6 too. The rest is the
 /// partition `aws`. From the partitions of the AWS SDKs.
@@ -22,6 +20,57 @@ const PARTITIONS: [(&[&str], &str, &str); 7] = [
 
 /// The switch that turns off all URLs of the environment and of profiles.
 const IGNORE: (&str, &str) = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls");
+
+/// A service, and by which names its URL is set.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// For messages.
+    name: &'static str,
+    /// The environment variable with its URL.
+    variable: &'static str,
+    /// Its sub-section of a profile's `services`.
+    section: &'static str,
+    /// The beginning of its host.
+    host: &'static str,
+    /// Whether a region's ordinary endpoint, without IPv6, is a FIPS endpoint.
+    is_fips: fn(&str) -> bool,
+}
+
+/// CloudWatch Logs.
+pub(crate) const LOGS: Service = Service {
+    name: "CloudWatch Logs",
+    variable: "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+    section: "cloudwatch_logs",
+    host: "logs",
+    is_fips: |region| matches!(region, "us-gov-east-1" | "us-gov-west-1"),
+};
+
+/// EC2.
+pub(crate) const EC2: Service = Service {
+    name: "EC2",
+    variable: "AWS_ENDPOINT_URL_EC2",
+    section: "ec2",
+    host: "ec2",
+    is_fips: |region| region.starts_with("us-gov-") || region.starts_with("aws-us-gov-"),
+};
+
+/// Why a service cannot be reached as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// No region is called like this.
+    #[error("{0:?} is not the name of an AWS region: only letters, digits and - occur there")]
+    Region(String),
+    /// The URL of the service cannot be used.
+    #[error("the endpoint {url:?} of {service} cannot be used: {reason}")]
+    Url {
+        /// Whose it is.
+        service: &'static str,
+        /// As set.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
 
 /// The settings that the AWS SDKs share, of the environment and of the active profile.
 pub(crate) struct Shared<'a> {
@@ -39,35 +88,40 @@ impl Shared<'_> {
             .filter(|region| !region.is_empty())
     }
 
-    /// The base URL of CloudWatch Logs in a region. What is said of this service alone beats `configured`, which beats
-    /// what is said of all services.
+    /// The base URL of a service in a region. What is said of this service alone beats `configured`, which beats what is
+    /// said of all services.
     ///
     /// # Errors
     /// A URL or a region that cannot be used.
-    pub(crate) fn logs_url(&self, configured: &str, region: &str) -> Result<Uri, SessionError> {
-        let own = self.own_url().filter(|_| !self.is_set(IGNORE));
+    pub(crate) fn url(
+        &self,
+        service: &Service,
+        configured: &str,
+        region: &str,
+    ) -> Result<Uri, EndpointError> {
+        let own = self.own_url(service).filter(|_| !self.is_set(IGNORE));
         let of_all = || self.value(("AWS_ENDPOINT_URL", "endpoint_url")).filter(|_| !self.is_set(IGNORE));
         let configured = Some(configured).filter(|url| !url.is_empty()).map(str::to_owned);
         match own.or(configured).or_else(of_all) {
-            Some(url) => parse(&url),
-            None => parse(&self.regional_host(region)?),
+            Some(url) => parse(service, &url),
+            None => parse(service, &self.regional_host(service, region)?),
         }
     }
 
-    fn regional_host(&self, region: &str) -> Result<String, SessionError> {
+    fn regional_host(&self, service: &Service, region: &str) -> Result<String, EndpointError> {
         if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(SessionError::Region(region.to_owned()));
+            return Err(EndpointError::Region(region.to_owned()));
         }
-        Ok(host(region, self.fips(), self.dual_stack()))
+        Ok(host(service, region, self.fips(), self.dual_stack()))
     }
 
-    fn own_url(&self) -> Option<String> {
-        let variable = self.env.get("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS").ok();
+    fn own_url(&self, service: &Service) -> Option<String> {
+        let variable = self.env.get(service.variable).ok();
         variable.filter(|url| !url.is_empty()).or_else(|| {
             let key = PropertiesKey::builder()
                 .section_key("services")
                 .section_name(self.profile?.get("services")?)
-                .property_name("cloudwatch_logs")
+                .property_name(service.section)
                 .sub_property_name("endpoint_url")
                 .build()
                 .ok()?;
@@ -96,22 +150,20 @@ impl Shared<'_> {
     }
 }
 
-/// The host of CloudWatch Logs in a region.
-fn host(region: &str, fips: bool, dual_stack: bool) -> String {
+/// The host of a service in a region.
+fn host(service: &Service, region: &str, fips: bool, dual_stack: bool) -> String {
     let (ipv4, dual) = PARTITIONS
         .iter()
         .find(|(starts, ..)| starts.iter().any(|start| region.starts_with(start)))
         .map_or(("amazonaws.com", "api.aws"), |&(_, ipv4, dual)| (ipv4, dual));
     let suffix = if dual_stack { dual } else { ipv4 };
-    // The ordinary endpoints of these two are FIPS endpoints.
-    let government = matches!(region, "us-gov-east-1" | "us-gov-west-1") && !dual_stack;
-    let service = if fips && !government { "logs-fips" } else { "logs" };
-    format!("{service}.{region}.{suffix}")
+    let special = fips && (dual_stack || !(service.is_fips)(region));
+    format!("{}{}.{region}.{suffix}", service.host, if special { "-fips" } else { "" })
 }
 
 /// A base URL with a scheme, `https` by default.
-fn parse(text: &str) -> Result<Uri, SessionError> {
-    let failed = |reason: String| SessionError::Endpoint { url: text.to_owned(), reason };
+fn parse(service: &Service, text: &str) -> Result<Uri, EndpointError> {
+    let failed = |reason: String| EndpointError::Url { service: service.name, url: text.to_owned(), reason };
     let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url: Uri = url.parse().map_err(|error: http::uri::InvalidUri| failed(error.to_string()))?;
     if !matches!(url.scheme_str(), Some("http" | "https")) {
@@ -122,7 +174,7 @@ fn parse(text: &str) -> Result<Uri, SessionError> {
     }
     if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         let reason = "requests are signed, a user and password have no place there".into();
-        return Err(SessionError::Endpoint { url: confmap::REDACTED.to_owned(), reason });
+        return Err(EndpointError::Url { service: service.name, url: confmap::REDACTED.to_owned(), reason });
     }
     Ok(url)
 }
@@ -167,7 +219,11 @@ mod tests {
                 let params = Params::builder().region(region).use_fips(fips).use_dual_stack(dual_stack);
                 let oracle = DefaultResolver::new();
                 let expected = oracle.resolve_endpoint(&params.build().unwrap()).await.unwrap();
-                assert_eq!(format!("https://{}", host(region, fips, dual_stack)), expected.url(), "{region}");
+                assert_eq!(
+                    format!("https://{}", host(&LOGS, region, fips, dual_stack)),
+                    expected.url(),
+                    "{region}"
+                );
             }
         }
     }
@@ -183,7 +239,7 @@ mod tests {
             let (env, sections) = (Env::from_slice(env), sections(config).await);
             let shared = Shared { env: &env, profile: Some(&sections) };
             let url = shared
-                .logs_url(configured, "us-east-1")
+                .url(&LOGS, configured, "us-east-1")
                 .map_or_else(|e| e.to_string(), |url| url.to_string());
             assert_eq!(url, expected, "{env:?} {config} {configured}");
         }
@@ -216,9 +272,62 @@ mod tests {
             .await;
     }
 
+    /// The rules of EC2's published endpoint rule set.
+    #[test]
+    fn hosts_of_ec2() {
+        fn check(region: &str, [plain, fips, dual, both]: [&str; 4]) {
+            let found = [(false, false), (true, false), (false, true), (true, true)]
+                .map(|(fips, dual_stack)| host(&EC2, region, fips, dual_stack));
+            assert_eq!(found, [plain, fips, dual, both], "{region}");
+        }
+        check(
+            "us-east-1",
+            [
+                "ec2.us-east-1.amazonaws.com",
+                "ec2-fips.us-east-1.amazonaws.com",
+                "ec2.us-east-1.api.aws",
+                "ec2-fips.us-east-1.api.aws",
+            ],
+        );
+        check(
+            "us-gov-west-1",
+            [
+                "ec2.us-gov-west-1.amazonaws.com",
+                "ec2.us-gov-west-1.amazonaws.com",
+                "ec2.us-gov-west-1.api.aws",
+                "ec2-fips.us-gov-west-1.api.aws",
+            ],
+        );
+        check(
+            "cn-north-1",
+            [
+                "ec2.cn-north-1.amazonaws.com.cn",
+                "ec2-fips.cn-north-1.amazonaws.com.cn",
+                "ec2.cn-north-1.api.amazonwebservices.com.cn",
+                "ec2-fips.cn-north-1.api.amazonwebservices.com.cn",
+            ],
+        );
+    }
+
+    #[tokio::test]
+    async fn each_service_has_a_url_of_its_own() {
+        let env = Env::from_slice(&[
+            ("AWS_ENDPOINT_URL_EC2", "http://ec2:1"),
+            ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "http://logs:2"),
+        ]);
+        let shared = Shared { env: &env, profile: None };
+        assert_eq!(shared.url(&EC2, "", "r").unwrap().to_string(), "http://ec2:1/");
+        assert_eq!(shared.url(&LOGS, "", "r").unwrap().to_string(), "http://logs:2/");
+        let sections =
+            sections("[default]\nservices = s\n[services s]\nec2 =\n  endpoint_url = http://own:3\n").await;
+        let shared = Shared { env: &Env::from_slice(&[]), profile: Some(&sections) };
+        assert_eq!(shared.url(&EC2, "http://configured", "r").unwrap().to_string(), "http://own:3/");
+        assert_eq!(shared.url(&LOGS, "http://configured", "r").unwrap().to_string(), "http://configured/");
+    }
+
     #[test]
     fn a_password_is_refused_and_not_repeated() {
-        let error = parse("https://user:pa55@h").unwrap_err().to_string();
+        let error = parse(&EC2, "https://user:pa55@h").unwrap_err().to_string();
         assert!(error.contains("have no place") && !error.contains("pa55"), "{error}");
     }
 
@@ -242,7 +351,7 @@ mod tests {
         let env = Env::from_slice(&[]);
         let shared = Shared { env: &env, profile: None };
         for region in ["", "evil.example/", "a b", "x@y"] {
-            assert!(matches!(shared.logs_url("", region), Err(SessionError::Region(_))), "{region}");
+            assert!(matches!(shared.url(&LOGS, "", region), Err(EndpointError::Region(_))), "{region}");
         }
     }
 }

@@ -12,7 +12,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use net::{HttpAnswer, HttpClientConfig, HttpOnce, PiecesBody};
+use http::Uri;
+use net::{HttpAnswer, HttpClientConfig, HttpFailure, HttpOnce, PiecesBody};
 
 /// The longest answer of STS, instance metadata or a container's agent that is read.
 const MAX_ANSWER: usize = 1 << 20;
@@ -20,6 +21,9 @@ const MAX_ANSWER: usize = 1 << 20;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Metadata and container agents live at link-local addresses: what a proxy would find there are its own.
 const LINK_LOCAL: [&str; 3] = ["169.254.0.0/16", "fd00:ec2::/32", "fe80::/10"];
+
+/// A host of which no proxy of the environment is asked: all of them.
+const EVERYTHING: [&str; 1] = ["*"];
 
 /// Sends the requests for credentials, metadata and the region, each over a connection of its own.
 #[derive(Clone)]
@@ -44,11 +48,22 @@ impl Requests {
         })
     }
 
-    /// The body at a URL; `None` if there is none in time.
-    pub(crate) async fn get(&self, url: &str, timeout: Duration) -> Option<Bytes> {
-        let request = http::Request::get(url).body(PiecesBody::default()).ok()?;
-        let answer = tokio::time::timeout(timeout, self.client.send(request, MAX_ANSWER)).await.ok()?.ok()?;
-        answer.status.is_success().then_some(answer.body)
+    /// The same for an agent of this machine, which no proxy can reach.
+    ///
+    /// # Errors
+    /// Never.
+    pub(crate) fn local() -> Result<Self, net::Error> {
+        Ok(Self { client: HttpOnce::new(HttpClientConfig::default(), &EVERYTHING)? })
+    }
+
+    /// What is at a URL, of at most `limit` bytes. There is no timeout.
+    ///
+    /// # Errors
+    /// There is no answer, or one that is too large.
+    pub(crate) async fn get(&self, url: Uri, limit: usize) -> Result<HttpAnswer, HttpFailure> {
+        let mut request = http::Request::new(PiecesBody::default());
+        *request.uri_mut() = url;
+        self.client.send(request, limit).await
     }
 
     /// For the SDK.

@@ -1,8 +1,11 @@
-//! AWS sessions, instance metadata and the CloudWatch Logs pusher.
+//! AWS sessions, metadata of instances and tasks, questions to EC2, and the CloudWatch Logs pusher.
 //!
-//! The AWS SDK stays behind this crate: components see sessions, an instance's identity, and a [`logs::Pusher`].
+//! The AWS SDK stays behind this crate: components see sessions, who an instance or a task is, and a [`logs::Pusher`].
 
+mod codes;
 mod credentials;
+pub mod ec2;
+pub mod ecs;
 mod endpoint;
 mod http;
 pub mod imds;
@@ -12,4 +15,5 @@ mod sign;
 #[cfg(test)]
 mod testing;
 
+pub use endpoint::EndpointError;
 pub use session::{Session, SessionConfig, SessionError};

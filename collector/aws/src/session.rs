@@ -23,9 +23,9 @@ use net::{HttpClientConfig, TlsClientConfig, TlsConfig};
 use serde::Deserialize;
 
 use crate::credentials::{CredentialsCache, causes};
-use crate::endpoint::Shared;
+use crate::endpoint::{EC2, EndpointError, LOGS, Shared};
 use crate::http::Requests;
-use crate::imds;
+use crate::{ecs, imds::Imds};
 
 /// How long the credentials of an assumed role are good for.
 const ROLE_SESSION: Duration = Duration::from_secs(15 * 60);
@@ -77,17 +77,9 @@ pub enum SessionError {
          metadata or instance metadata; set `region` or the environment variable AWS_REGION"
     )]
     NoRegion,
-    /// No region is called like this.
-    #[error("{0:?} is not the name of an AWS region: only letters, digits and - occur there")]
-    Region(String),
-    /// The URL of the service cannot be used.
-    #[error("the endpoint {url:?} of CloudWatch Logs cannot be used: {reason}")]
-    Endpoint {
-        /// As set.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// A service cannot be reached as configured.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// A file of certificates cannot be read.
     #[error("{key} {path:?} cannot be read")]
     CertificateFile {
@@ -112,8 +104,12 @@ pub enum SessionError {
 pub struct Session {
     /// The region.
     pub region: String,
-    /// The base URL of CloudWatch Logs.
-    pub(crate) logs_url: Uri,
+    /// The base URL of CloudWatch Logs. Only who uses a service is told that its URL is wrong.
+    pub(crate) logs_url: Result<Uri, EndpointError>,
+    /// The base URL of EC2.
+    pub(crate) ec2_url: Result<Uri, EndpointError>,
+    /// How often a request to EC2 is attempted.
+    pub(crate) attempts: u32,
     pub(crate) credentials: Arc<CredentialsCache>,
     /// For requests to the service.
     pub(crate) http: HttpClientConfig,
@@ -162,10 +158,15 @@ impl SessionConfig {
         usize::try_from(self.num_workers).unwrap_or(1).max(1)
     }
 
-    /// Finds region and service. Credentials are fetched with the first request.
+    /// How often a request is attempted.
+    fn attempts(&self) -> u32 {
+        u32::try_from(self.max_retries).ok().filter(|attempts| *attempts > 0).unwrap_or(3)
+    }
+
+    /// Finds region and services. Credentials are fetched with the first request.
     ///
     /// # Errors
-    /// No region; an endpoint, proxy, certificate or profile file that cannot be used.
+    /// No region; a certificate or profile file that cannot be used.
     pub async fn load(&self) -> Result<Session, SessionError> {
         let (env, fs) = (Env::real(), Fs::real());
         let files = self.files();
@@ -174,11 +175,13 @@ impl SessionConfig {
         let trusted = HttpClientConfig { tls: self.trust(&env).await?, ..HttpClientConfig::default() };
         let requests = Requests::new(trusted.clone())?;
         let region = self.find_region(&shared, &requests).await.ok_or(SessionError::NoRegion)?;
-        let logs_url = shared.logs_url(&self.endpoint, &region)?;
+        let [logs_url, ec2_url] = [LOGS, EC2].map(|service| shared.url(&service, &self.endpoint, &region));
         let provider = self.credentials(&region, &shared, &requests, files).await;
         Ok(Session {
             region,
             logs_url,
+            ec2_url,
+            attempts: self.attempts(),
             credentials: CredentialsCache::new(provider),
             http: self.http(trusted),
         })
@@ -254,9 +257,9 @@ impl SessionConfig {
         if self.local_mode {
             return None;
         }
-        match imds::task_region(shared.env, requests).await {
+        match ecs::task_region(shared.env.get(ecs::METADATA_V4).ok()).await {
             Some(region) => Some(region),
-            None => imds::region(requests, u32::try_from(self.imds_retries).unwrap_or(0)).await,
+            None => Imds::with(requests, u32::try_from(self.imds_retries).unwrap_or(0)).region().await,
         }
     }
 

@@ -54,9 +54,10 @@ async fn a_session_of_this_process() {
     };
     let logs = testkit::LogCapture::begin();
     let config: SessionConfig = confmap::from_yaml(&config).unwrap();
-    let found = match config.load().await {
+    let loaded = config.load().await;
+    let found = match loaded.and_then(|session| Ok((session.logs_url.clone()?, session))) {
         Err(error) => json!({"error": error.to_string()}),
-        Ok(session) => {
+        Ok((logs_url, session)) => {
             let mut keys = Vec::new();
             for _ in 0..2 {
                 keys.push(match session.credentials.get().await {
@@ -67,7 +68,7 @@ async fn a_session_of_this_process() {
                     Err(error) => causes(&error),
                 });
             }
-            json!({"region": session.region, "url": session.logs_url.to_string(), "keys": keys})
+            json!({"region": session.region, "url": logs_url.to_string(), "keys": keys})
         }
     };
     for line in logs.lines().into_iter().filter(|line| line.level <= tracing::Level::DEBUG) {

@@ -167,7 +167,7 @@ impl Client {
         let http = HttpClient::start(&session.http, host, name, user_agent).await?;
         Ok(Self(Arc::new(Inner {
             http,
-            url: session.logs_url.clone(),
+            url: session.logs_url.clone()?,
             region: session.region.clone(),
             credentials: session.credentials.clone(),
             user_agent: HeaderValue::try_from(user_agent)

@@ -9,64 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{LogsError, RejectedInfo};
+use crate::codes::{DENIED, PASSING, THROTTLING, UNAUTHORIZED, cut};
 
-/// Codes that say: too fast. Those of the AWS SDKs.
-const THROTTLING: [&str; 13] = [
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "TooManyRequestsException",
-    "ProvisionedThroughputExceededException",
-    "TransactionInProgressException",
-    "RequestLimitExceeded",
-    "BandwidthLimitExceeded",
-    "LimitExceededException",
-    "SlowDown",
-    "EC2ThrottledException",
-];
-/// Codes of states that pass, whatever the status.
-const PASSING: [&str; 9] = [
-    "ServiceUnavailableException",
-    "ServiceUnavailable",
-    "InternalFailure",
-    "InternalServerError",
-    "OperationAbortedException",
-    "InvalidSequenceTokenException",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "PriorRequestNotComplete",
-];
-/// Codes that say: these credentials or this time are not good (any more).
-const UNAUTHORIZED: [&str; 15] = [
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "TokenRefreshRequired",
-    "UnrecognizedClientException",
-    "UnrecognizedClient",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "InvalidSignature",
-    "SignatureDoesNotMatch",
-    "IncompleteSignature",
-    "IncompleteSignatureException",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "RequestInTheFuture",
-    "MissingAuthenticationTokenException",
-];
-/// Codes that say: known, but not allowed to.
-const DENIED: [&str; 6] = [
-    "AccessDeniedException",
-    "AccessDenied",
-    "UnauthorizedOperation",
-    "NotAuthorized",
-    "OptInRequired",
-    "AuthorizationErrorException",
-];
-/// The longest message that is passed on.
-const MAX_MESSAGE: usize = 1024;
 /// The longest wait that is believed.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
@@ -176,12 +120,6 @@ fn message(json: Option<&Value>) -> Option<String> {
     Some(cut(text)).filter(|text| !text.is_empty())
 }
 
-/// At most [`MAX_MESSAGE`] bytes of a text, on one line.
-fn cut(text: &str) -> String {
-    let end = text.floor_char_boundary(MAX_MESSAGE);
-    text.get(..end).unwrap_or_default().replace(char::is_control, " ")
-}
-
 /// How long the service wants to be left alone: `Retry-After` in seconds or as a date, or AWS' own in milliseconds.
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
@@ -198,6 +136,8 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use crate::codes::MAX_MESSAGE;
 
     use super::*;
 
