@@ -13,7 +13,7 @@ use pdata::Signal;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::{ComponentId, Consumer, Host, Kind, PipelineId};
+use crate::{ComponentId, Consumer, Gates, Host, Kind, PipelineId};
 
 /// An error that only a person reads.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -162,6 +162,8 @@ pub struct Settings {
     pub meter: Meter,
     /// Which build this is.
     pub build: Arc<BuildInfo>,
+    /// The feature gates that are on.
+    pub gates: Gates,
 }
 
 /// Where a receiver sends: one consumer per signal that a pipeline uses it for.

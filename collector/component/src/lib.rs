@@ -9,6 +9,7 @@
 
 mod consumer;
 mod factory;
+mod gates;
 mod host;
 mod id;
 mod registry;
@@ -20,6 +21,7 @@ pub use factory::{
     ExtensionFactory, Meta, Outputs, Processor, ProcessorFactory, ReceiverFactory, Settings, Stability,
     StorageArea,
 };
+pub use gates::Gates;
 pub use host::{Host, Notice, Search, TaskSet};
 pub use id::{ComponentId, IdError, Kind, PipelineId};
 pub use registry::Registry;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ExporterFactory, ExtensionFactory, Meta, ProcessorFactory, ReceiverFactory};
+use crate::{ExporterFactory, ExtensionFactory, Gates, Meta, ProcessorFactory, ReceiverFactory};
 
 /// All factories of a distribution, by type and alias.
 #[derive(Default)]
@@ -11,6 +11,7 @@ pub struct Registry {
     processors: BTreeMap<&'static str, ProcessorFactory>,
     exporters: BTreeMap<&'static str, ExporterFactory>,
     extensions: BTreeMap<&'static str, ExtensionFactory>,
+    gates: Gates,
 }
 
 /// Lists, adds and finds the factories of one kind.
@@ -34,6 +35,17 @@ impl Registry {
     kind!(processors, processor, ProcessorFactory);
     kind!(exporters, exporter, ExporterFactory);
     kind!(extensions, extension, ExtensionFactory);
+
+    /// Sets the feature gates that components are built with.
+    pub fn set_gates(&mut self, gates: Gates) -> &mut Self {
+        self.gates = gates;
+        self
+    }
+
+    /// The feature gates that components are built with.
+    pub fn gates(&self) -> &Gates {
+        &self.gates
+    }
 
     /// The receiver of a type or alias.
     pub fn find_receiver(&self, kind: &str) -> Option<&ReceiverFactory> {

@@ -78,6 +78,7 @@ impl Context<'_> {
             pipeline: pipeline.cloned(),
             meter: self.meter.clone(),
             build: self.build.clone(),
+            gates: self.registry.gates().clone(),
         }
     }
 }
