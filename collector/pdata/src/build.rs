@@ -1,12 +1,16 @@
 //! Writes OTLP bytes directly, for receivers that make telemetry themselves.
 
+mod points;
+
 use bytes::Bytes;
+
+pub use points::{HistogramPoint, HistogramsBuilder, NumbersBuilder, PointTimes};
 
 use crate::metrics::Number;
 use crate::wire::{close_message, open_message, put_bytes, put_fixed64, put_message};
 use crate::{Batch, Chunk, Signal};
 
-/// Writes a metrics request: resources with one gauge point per metric.
+/// Writes a metrics request: resources with gauges of one point, or with metrics of many.
 ///
 /// ```
 /// let mut builder = pdata::MetricsBuilder::default();
@@ -31,6 +35,8 @@ pub struct ResourceMetricsBuilder<'a> {
     entry: usize,
     resource: Option<usize>,
     scope: Option<usize>,
+    /// The metric that is being written, and its data.
+    metric: Option<[usize; 2]>,
 }
 
 impl MetricsBuilder {
@@ -39,7 +45,7 @@ impl MetricsBuilder {
         self.drop_leaked();
         let entry = open_message(&mut self.out, 1);
         let resource = Some(open_message(&mut self.out, 1));
-        ResourceMetricsBuilder { builder: self, entry, resource, scope: None }
+        ResourceMetricsBuilder { builder: self, entry, resource, scope: None, metric: None }
     }
 
     /// The finished batch.
@@ -90,6 +96,7 @@ impl ResourceMetricsBuilder<'_> {
     pub fn end(self) {}
 
     fn begin_metrics(&mut self) {
+        self.end_metric();
         if let Some(resource) = self.resource.take() {
             close_message(&mut self.builder.out, resource);
             self.scope = Some(open_message(&mut self.builder.out, 2));
@@ -99,6 +106,7 @@ impl ResourceMetricsBuilder<'_> {
 
 impl Drop for ResourceMetricsBuilder<'_> {
     fn drop(&mut self) {
+        self.end_metric();
         let out = &mut self.builder.out;
         [self.resource, self.scope].into_iter().flatten().for_each(|start| close_message(out, start));
         close_message(out, self.entry);

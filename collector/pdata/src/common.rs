@@ -63,6 +63,23 @@ pub struct KeyValueView<'a> {
 impl<'a> KeyValueView<'a> {
     #[inline]
     pub(crate) fn parse(pair: &'a [u8]) -> Self {
+        Self::parse_short(pair).unwrap_or_else(|| Self::parse_any(pair))
+    }
+
+    /// Nearly all attributes: a key and a text, each of less than 126 bytes, in order.
+    #[inline]
+    fn parse_short(pair: &'a [u8]) -> Option<Self> {
+        let [0x0a, key_len @ 0..=0x7f, rest @ ..] = pair else { return None };
+        let (key, rest) = rest.split_at_checked(usize::from(*key_len))?;
+        let [0x12, value_len @ 0..=0x7f, 0x0a, text_len @ 0..=0x7f, text @ ..] = rest else { return None };
+        if text.len() != usize::from(*text_len) || text.len() + 2 != usize::from(*value_len) {
+            return None;
+        }
+        let text = |bytes: &'a [u8]| FieldValue::Len(bytes).text();
+        Some(Self { key: text(key), value: AnyValueView::String(text(rest.get(4..)?)), encoded: pair })
+    }
+
+    fn parse_any(pair: &'a [u8]) -> Self {
         let mut view = Self { key: "", value: AnyValueView::Empty, encoded: pair };
         for (number, value) in Fields::new(pair) {
             match number {

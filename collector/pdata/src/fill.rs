@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
-use crate::resource::put_pair;
+use crate::resource::{put_pair, put_text_pair};
 use crate::{AnyValueView, AttributeValue, KeyValueView, KeyValues, ResourceEditor};
 
 /// Attributes of their own, encoded, each key once.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Attributes {
     encoded: Box<[u8]>,
     pairs: Box<[Pair]>,
@@ -16,20 +16,39 @@ pub struct Attributes {
     bits: u64,
 }
 
+/// Attributes that a resource is given, before those of the layers after it.
+#[derive(Debug, Clone, Copy)]
+pub enum Layer<'a> {
+    /// All of a set.
+    Set(&'a Attributes),
+    /// One text.
+    Text {
+        /// The name.
+        key: &'a str,
+        /// The value.
+        value: &'a str,
+    },
+    /// One text where there is no attribute of the name at all, not even an empty one.
+    NewText {
+        /// The name.
+        key: &'a str,
+        /// The value.
+        value: &'a str,
+    },
+}
+
 /// Where a pair stands in the encoding; it ends where the next one begins.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Pair {
     start: u32,
     /// The key begins so much after the pair, and has this length.
     key: (u8, u16),
+    /// Which bit is the key's.
+    bit: u8,
 }
 
-/// A bit for each attribute of several sets.
-struct Mask {
-    words: SmallVec<[u64; 8]>,
-    /// Where each set's words begin.
-    starts: SmallVec<[usize; 8]>,
-}
+/// Attributes of layers that are not to be added: which layer, and which of its attributes; mostly one or two.
+type Known = SmallVec<[(usize, usize); 8]>;
 
 impl Attributes {
     /// The set of these attributes. Of a key that occurs more than once the first counts.
@@ -47,7 +66,7 @@ impl Attributes {
             let place = encoded.get(start..).and_then(|written| place(written, key));
             if let (Ok(start), Some(key_place)) = (u32::try_from(start), place) {
                 bits |= bit(key);
-                pairs.push(Pair { start, key: key_place });
+                pairs.push(Pair { start, key: key_place, bit: bit_number(key) });
             } else {
                 // Beyond 4 GiB, or a key beyond 64 KiB: nobody's attribute.
                 encoded.truncate(start);
@@ -120,88 +139,154 @@ fn place(pair: &[u8], key: &str) -> Option<(u8, u16)> {
 }
 
 /// Keys differ mostly in their lengths, and in their ends.
-fn bit(key: &str) -> u64 {
+fn bit_number(key: &str) -> u8 {
     let last = key.as_bytes().last().copied().unwrap_or_default();
-    1 << ((key.len() ^ usize::from(last)) & 63)
+    (key.len() as u8 ^ last) & 63
+}
+
+fn bit(key: &str) -> u64 {
+    1 << bit_number(key)
+}
+
+impl<'a> Layer<'a> {
+    fn bits(self) -> u64 {
+        match self {
+            Self::Set(set) => set.bits,
+            Self::Text { key, .. } | Self::NewText { key, .. } => bit(key),
+        }
+    }
+
+    /// How many bytes it takes at most; of its texts the tags and lengths are guessed high.
+    fn encoded_len(self) -> usize {
+        match self {
+            Self::Set(set) => set.encoded.len(),
+            Self::Text { key, value } | Self::NewText { key, value } => key.len() + value.len() + 20,
+        }
+    }
+
+    /// Which of its attributes has this key.
+    fn position(self, name: &str) -> Option<usize> {
+        match self {
+            Self::Set(set) => set.position(name),
+            Self::Text { key, .. } | Self::NewText { key, .. } => (key == name).then_some(0),
+        }
+    }
+
+    fn key(self, at: usize) -> Option<&'a str> {
+        match self {
+            Self::Set(set) => set.pair(at).map(|pair| pair.key),
+            Self::Text { key, .. } | Self::NewText { key, .. } => Some(key),
+        }
+    }
+
+    /// Its attributes whose bits are among these.
+    fn suspects(self, bits: u64) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let (set, text) = match self {
+            Self::Set(set) => (Some(set), None),
+            Self::Text { key, .. } | Self::NewText { key, .. } => (None, Some((0, key.as_bytes()))),
+        };
+        let of_set = set.into_iter().flat_map(move |set| {
+            let pairs = set.pairs.iter().enumerate().filter(move |(_, pair)| bits >> pair.bit & 1 == 1);
+            pairs.map(|(at, pair)| (at, pair.key(&set.encoded)))
+        });
+        of_set.chain(text)
+    }
+
+    /// Whether it has an attribute of this key.
+    fn has(self, key: &[u8]) -> bool {
+        match self {
+            Self::Set(set) => set.pairs.iter().any(|pair| pair.key(&set.encoded) == key),
+            Self::Text { key: own, .. } | Self::NewText { key: own, .. } => own.as_bytes() == key,
+        }
+    }
 }
 
 impl ResourceEditor<'_> {
-    /// Adds those attributes of the sets that the resource does not have, and replaces those whose value is an empty text:
-    /// as if the sets were gone through one after the other, but in one pass over the resource.
-    pub fn fill(&mut self, sets: &[&Attributes]) {
-        let mut present = Mask::new(sets);
+    /// Adds those attributes of the layers that the resource does not have, and replaces those whose value is an empty
+    /// text: as if the layers were gone through one after the other, but in one pass. `present` are all attributes as
+    /// they are now.
+    pub fn fill(&mut self, layers: &[Layer<'_>], present: &[KeyValueView<'_>]) {
+        let mut known = Known::new();
         // Those that are there already, and only matter if what is there is empty.
-        let mut late: SmallVec<[(usize, usize); 8]> = SmallVec::new();
-        let bits = sets.iter().fold(0, |bits, set| bits | set.bits);
-        for pair in self.attributes().filter(|pair| bits & bit(pair.key) != 0) {
-            for (number, set) in sets.iter().enumerate() {
+        let mut late = Known::new();
+        let bits = layers.iter().fold(0, |bits, layer| bits | layer.bits());
+        for pair in present.iter().filter(|pair| bits & bit(pair.key) != 0) {
+            for (number, layer) in layers.iter().enumerate() {
                 // Only the first pair of a key counts.
-                if let Some(at) = set.position(pair.key)
-                    && present.set(number, at)
-                    && is_empty(&pair.value)
-                {
-                    late.push((number, at));
-                }
-            }
-        }
-        let mut earlier = 0;
-        for (number, set) in sets.iter().enumerate() {
-            if earlier & set.bits != 0 {
-                for (at, pair) in set.iter().enumerate() {
-                    let before = sets.iter().take(number).any(|set| set.position(pair.key).is_some());
-                    if before && present.set(number, at) {
+                let Some(at) = layer.position(pair.key) else { continue };
+                if !known.contains(&(number, at)) {
+                    known.push((number, at));
+                    if is_empty(&pair.value) {
                         late.push((number, at));
                     }
                 }
             }
-            earlier |= set.bits;
-            self.append_missing(set, |at| !present.get(number, at));
         }
+        let mut earlier = 0;
+        for (number, layer) in layers.iter().enumerate() {
+            if earlier & layer.bits() != 0 {
+                for (at, key) in layer.suspects(earlier) {
+                    let is_told = layers.iter().take(number).any(|layer| layer.has(key));
+                    if is_told && !known.contains(&(number, at)) {
+                        known.push((number, at));
+                        late.push((number, at));
+                    }
+                }
+            }
+            earlier |= layer.bits();
+        }
+        self.append(layers, known);
+        if !late.is_empty() {
+            self.replace_empty(layers, late);
+        }
+    }
+
+    /// Appends all of the layers but what is known.
+    fn append(&mut self, layers: &[Layer<'_>], mut known: Known) {
+        known.sort_unstable();
+        let count = |layer: &Layer<'_>| if let Layer::Set(set) = layer { set.len() } else { 1 };
+        if layers.iter().map(count).sum::<usize>() == known.len() {
+            return;
+        }
+        let most = layers.iter().map(|layer| layer.encoded_len()).sum();
+        let out = self.begin();
+        out.reserve(most);
+        let mut known = known.iter().peekable();
+        for (number, layer) in layers.iter().enumerate() {
+            let mut from = 0;
+            while let Some((_, at)) = known.next_if(|(layer, _)| *layer == number) {
+                if let Layer::Set(set) = layer {
+                    out.extend_from_slice(set.slice(from, *at));
+                }
+                from = at + 1;
+            }
+            match *layer {
+                Layer::Set(set) => out.extend_from_slice(set.slice(from, set.len())),
+                Layer::Text { key, value } | Layer::NewText { key, value } if from == 0 => {
+                    put_text_pair(out, key, value);
+                }
+                Layer::Text { .. } | Layer::NewText { .. } => {}
+            }
+        }
+    }
+
+    /// Replaces values that are there, but empty; of several attributes of one name the first that is not.
+    fn replace_empty(&mut self, layers: &[Layer<'_>], mut late: Known) {
         late.sort_unstable();
         for (number, at) in late {
-            let Some(pair) = sets.get(number).and_then(|set| set.pair(at)) else { continue };
-            if self.get(pair.key).is_some_and(|value| is_empty(&value)) {
-                self.update(pair.key, pair.value);
+            let Some(layer) = layers.get(number) else { continue };
+            let is_empty = layer.key(at).and_then(|key| self.get(key)).is_some_and(|value| is_empty(&value));
+            match *layer {
+                Layer::Set(set) if is_empty => {
+                    let Some(pair) = set.pair(at) else { continue };
+                    self.update(pair.key, pair.value);
+                }
+                Layer::Text { key, value } if is_empty => {
+                    self.update(key, value);
+                }
+                _ => {}
             }
         }
-    }
-
-    /// Appends those of a set that are missing, neighbours at once.
-    fn append_missing(&mut self, set: &Attributes, missing: impl Fn(usize) -> bool) {
-        let mut at = 0;
-        while at < set.len() {
-            let run = (at..set.len()).take_while(|at| missing(*at)).count();
-            if run > 0 {
-                self.begin().extend_from_slice(set.slice(at, at + run));
-            }
-            at += run + 1;
-        }
-    }
-}
-
-impl Mask {
-    fn new(sets: &[&Attributes]) -> Self {
-        let mut words = 0;
-        let mut starts = SmallVec::with_capacity(sets.len());
-        for set in sets {
-            starts.push(words);
-            words += set.len().div_ceil(64);
-        }
-        Self { words: smallvec![0; words], starts }
-    }
-
-    fn get(&self, set: usize, at: usize) -> bool {
-        let word = self.starts.get(set).and_then(|start| self.words.get(start + at / 64));
-        word.is_some_and(|word| word >> (at % 64) & 1 == 1)
-    }
-
-    /// Sets a bit; whether it was not set before.
-    fn set(&mut self, set: usize, at: usize) -> bool {
-        let word = self.starts.get(set).and_then(|start| self.words.get_mut(start + at / 64));
-        let Some(word) = word else { return false };
-        let before = *word;
-        *word |= 1 << (at % 64);
-        before != *word
     }
 }
 
@@ -227,9 +312,23 @@ mod tests {
         );
         let sets: Vec<Attributes> =
             attributes.iter().map(|set| Attributes::new(set.iter().copied())).collect();
-        let sets: Vec<&Attributes> = sets.iter().collect();
+        let layers: Vec<Layer<'_>> = sets.iter().map(Layer::Set).collect();
+        let found = filled_by(&json, &layers);
+        // One attribute to a layer is the same, unless it has none or a key twice.
+        if attributes.iter().all(|set| set.len() == 1) {
+            let texts: Vec<Layer<'_>> =
+                attributes.iter().map(|set| Layer::Text { key: set[0].0, value: set[0].1 }).collect();
+            assert_eq!(filled_by(&json, &texts), found);
+        }
+        found
+    }
+
+    fn filled_by(json: &str, layers: &[Layer<'_>]) -> Vec<String> {
         let batch = Batch::from_json(Signal::Logs, json.as_bytes()).unwrap();
-        let batch = batch.edit_resources(|editor| editor.fill(&sets));
+        let batch = batch.edit_resources(|editor| {
+            let present: Vec<KeyValueView<'_>> = editor.arrived().collect();
+            editor.fill(layers, &present);
+        });
         assert_eq!(Batch::from_protobuf(Signal::Logs, batch.to_protobuf()).unwrap(), batch);
         let resource = crate::logs::resources(&batch).next().unwrap();
         let text = |value: AnyValueView<'_>| match Value::from(value) {
@@ -270,6 +369,24 @@ mod tests {
         check(empty, &[&[("a", "")], &[("a", "x")], &[("a", "y")]], &["a=x"]);
         check("", &[&[("a", ""), ("b", "1")], &[("b", "2"), ("a", "x")]], &["a=x", "b=1"]);
         check(empty, &[], &["a="]);
+    }
+
+    #[test]
+    fn what_is_only_for_the_absent_replaces_nothing() {
+        fn check(resource: &str, layers: &[Layer<'_>], expected: &[&str]) {
+            let json = format!(
+                r#"{{"resourceLogs": [{{"resource": {{"attributes": [{resource}]}},
+                    "scopeLogs": [{{"logRecords": [{{"body": {{"stringValue": "x"}}}}]}}]}}]}}"#
+            );
+            assert_eq!(filled_by(&json, layers), expected, "{resource} {layers:?}");
+        }
+        let new = Layer::NewText { key: "a", value: "x" };
+        let empty = r#"{"key": "a", "value": {"stringValue": ""}}"#;
+        check("", &[new], &["a=x"]);
+        check(empty, &[new], &["a="]);
+        check("", &[Layer::Text { key: "a", value: "" }, new], &["a="]);
+        let long = "v".repeat(300);
+        check("", &[Layer::Text { key: "k", value: &long }], &[&format!("k={long}")]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | read | [`metrics`], [`logs`], [`traces`]: borrowing views, no allocation |
 //! | edit | [`Batch::edit_resources`]: a new resource message is put before the untouched rest, no copy of the items |
 //! | change or drop anything | [`Batch::rewrite`]: changed messages are written anew in the middle of the untouched bytes |
+//! | put under other resources | [`Batch::group_by_attributes`]: items are copied as they are |
 //! | split, join | [`Batch::append`], [`Batch::split_off_first`] |
 //! | make | [`MetricsBuilder`]: writes OTLP bytes directly |
 //! | leave | [`Batch::to_protobuf`], [`Batch::to_json`] |
@@ -40,8 +41,10 @@ mod validate;
 mod wire;
 
 pub use batch::{Batch, Chunk, ClientInfo, Deliveries, Signal};
-pub use build::{MetricsBuilder, ResourceMetricsBuilder};
+pub use build::{
+    HistogramPoint, HistogramsBuilder, MetricsBuilder, NumbersBuilder, PointTimes, ResourceMetricsBuilder,
+};
 pub use common::{AnyValueView, ArrayView, KeyValueView, KeyValues, ResourceView, ScopeView};
-pub use fill::Attributes;
+pub use fill::{Attributes, Layer};
 pub use resource::{AttributeValue, ResourceEditor, Value};
 pub use validate::{InvalidPayload, MAX_DEPTH};

@@ -199,7 +199,7 @@ pub struct NumberDataPointView<'a> {
 
 impl<'a> NumberDataPointView<'a> {
     #[inline]
-    fn parse(message: &'a [u8]) -> Self {
+    pub(crate) fn parse(message: &'a [u8]) -> Self {
         let mut view = Self {
             start_time_unix_nano: 0,
             time_unix_nano: 0,
@@ -260,7 +260,7 @@ pub struct HistogramDataPointView<'a> {
 }
 
 impl<'a> HistogramDataPointView<'a> {
-    fn parse(message: &'a [u8]) -> Self {
+    pub(crate) fn parse(message: &'a [u8]) -> Self {
         let mut view = Self {
             start_time_unix_nano: 0,
             time_unix_nano: 0,
@@ -342,7 +342,7 @@ pub struct ExponentialHistogramDataPointView<'a> {
 }
 
 impl<'a> ExponentialHistogramDataPointView<'a> {
-    fn parse(message: &'a [u8]) -> Self {
+    pub(crate) fn parse(message: &'a [u8]) -> Self {
         let mut view = Self {
             start_time_unix_nano: 0,
             time_unix_nano: 0,
@@ -434,7 +434,7 @@ pub struct SummaryDataPointView<'a> {
 }
 
 impl<'a> SummaryDataPointView<'a> {
-    fn parse(message: &'a [u8]) -> Self {
+    pub(crate) fn parse(message: &'a [u8]) -> Self {
         let mut view =
             Self { start_time_unix_nano: 0, time_unix_nano: 0, count: 0, sum: 0.0, flags: 0, message };
         for (number, value) in Fields::new(message) {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::batch::{Chunk, Entry, OwnedEntry};
-use crate::wire::{FieldValue, Fields, put_bytes, put_fixed64, put_message, put_uint};
+use crate::wire::{
+    FieldValue, Fields, WireType, put_bytes, put_fixed64, put_message, put_tag, put_uint, put_varint,
+    varint_len,
+};
 use crate::{AnyValueView, Batch, KeyValueView, KeyValues, ResourceView};
 
 /// Chunks whose entries are smaller than this many bytes on average are written anew: slices of them would take more
@@ -162,6 +165,13 @@ impl Edited {
     }
 }
 
+impl<'a> ResourceEditor<'a> {
+    /// The attributes as they arrived, in order: those of now as long as nothing was changed.
+    pub fn arrived(&self) -> KeyValues<'a> {
+        KeyValues::new(self.original, 1)
+    }
+}
+
 impl ResourceEditor<'_> {
     /// The resource as it is now.
     pub fn resource(&self) -> ResourceView<'_> {
@@ -275,6 +285,30 @@ pub(crate) fn put_pair(out: &mut Vec<u8>, number: u32, key: &str, value: &impl A
         }
         put_message(out, 2, |out| value.put(out));
     });
+}
+
+/// Appends an attribute that is text as field 1: [`put_pair`] with all lengths known beforehand.
+pub(crate) fn put_text_pair(out: &mut Vec<u8>, key: &str, value: &str) {
+    // Nearly all: every length is of one byte.
+    if let (1..=60, 0..=59) = (key.len(), value.len()) {
+        let (key_len, value_len) = (key.len() as u8, value.len() as u8);
+        out.extend_from_slice(&[0x0a, key_len + value_len + 6, 0x0a, key_len]);
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(&[0x12, value_len + 2, 0x0a, value_len]);
+        out.extend_from_slice(value.as_bytes());
+        return;
+    }
+    let field_len = |len: usize| 1 + varint_len(len as u64) + len;
+    let key_len = if key.is_empty() { 0 } else { field_len(key.len()) };
+    let value_len = field_len(value.len());
+    put_tag(out, 1, WireType::Len);
+    put_varint(out, (key_len + field_len(value_len)) as u64);
+    if !key.is_empty() {
+        put_bytes(out, 1, key.as_bytes());
+    }
+    put_tag(out, 2, WireType::Len);
+    put_varint(out, value_len as u64);
+    put_bytes(out, 1, value.as_bytes());
 }
 
 impl Value {

@@ -3,9 +3,12 @@
 //! [`Batch::rewrite`] walks from the resources down to the items and shows each to a [`Rewrite`] as a [`Place`]: the item with
 //! everything above it. What is not changed is not copied: a changed message is written anew in the middle of the bytes
 //! around it, and chunks in which nothing changed stay as they are.
+//! [`Batch::group_by_attributes`] puts items under other resources.
 
 mod field;
 mod place;
+mod point;
+mod regroup;
 mod walk;
 
 use smallvec::SmallVec;
@@ -14,6 +17,8 @@ use crate::Batch;
 
 pub use field::{Field, Part};
 pub use place::{DataKind, Place};
+pub use point::{Change, Point};
+pub use regroup::Regrouped;
 
 /// How far down a [`Place`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

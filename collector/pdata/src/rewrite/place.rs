@@ -1,5 +1,7 @@
 //! One place in a batch: what is there, to be read and changed.
 
+use smallvec::SmallVec;
+
 use super::Part;
 use super::field::{DATA_KINDS, DATA_NUMBERS, Field};
 use crate::common::message_field;
@@ -10,7 +12,7 @@ use crate::wire::{
     FieldValue, Fields, WireType, put_bytes, put_fixed32, put_fixed64, put_message, put_tag, put_uint,
     put_varint, zigzag32, zigzag32_encode,
 };
-use crate::{AnyValueView, AttributeValue, KeyValueView, KeyValues, Signal, Value};
+use crate::{AnyValueView, AttributeValue, Attributes, KeyValueView, KeyValues, Signal, Value};
 
 /// What kind of points a metric has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,6 +87,11 @@ impl<'a> Place<'a> {
         state.changed.then_some(&state.edited)
     }
 
+    /// What describes a part here.
+    pub(super) fn schema(&self, part: Part) -> Option<&'static Message> {
+        self.state(part).schema
+    }
+
     #[allow(clippy::indexing_slicing, reason = "there is a state per part")]
     fn state(&self, part: Part) -> &State<'a> {
         &self.parts[part as usize]
@@ -128,13 +135,13 @@ impl<'a> Place<'a> {
     }
 
     /// The number of a field here; 0 if the message does not have it.
-    fn number(&self, field: Field) -> u32 {
+    pub(super) fn number(&self, field: Field) -> u32 {
         let kind = if self.signal == Signal::Metrics { self.kind.map_or(0, |kind| kind as usize) } else { 0 };
         let kind = if matches!(field.part, Part::Data | Part::Item) { kind } else { 0 };
         field.numbers.get(kind).copied().unwrap_or_default()
     }
 
-    fn message(&self, part: Part) -> &[u8] {
+    pub(super) fn message(&self, part: Part) -> &[u8] {
         let state = self.state(part);
         if state.changed { &state.edited } else { state.original }
     }
@@ -201,6 +208,21 @@ impl<'a> Place<'a> {
         })
     }
 
+    /// Adds those of a set that a field of attributes lacks, in one pass; whether there were any.
+    pub fn add_attributes(&mut self, field: Field, set: &Attributes) -> bool {
+        let Some(number) = self.attributes_number(field) else { return false };
+        let lacks = |pair: &KeyValueView<'_>| self.attributes(field).get(pair.key).is_none();
+        let missing: SmallVec<[KeyValueView<'_>; 8]> = set.iter().filter(lacks).collect();
+        if missing.is_empty() {
+            return false;
+        }
+        self.edit(field.part, |message, out| {
+            out.extend_from_slice(message);
+            missing.iter().for_each(|pair| put_bytes(out, number, pair.encoded));
+            true
+        })
+    }
+
     /// Removes the attributes for which `keep` says no; whether there were any.
     pub fn retain_attributes(
         &mut self,
@@ -227,7 +249,7 @@ impl<'a> Place<'a> {
     }
 
     /// Lets `edit` write the message anew; it says whether that is to count.
-    fn edit(&mut self, part: Part, edit: impl FnOnce(&[u8], &mut Vec<u8>) -> bool) -> bool {
+    pub(super) fn edit(&mut self, part: Part, edit: impl FnOnce(&[u8], &mut Vec<u8>) -> bool) -> bool {
         let mut out = std::mem::take(&mut self.spare);
         out.clear();
         let signal = self.signal;
@@ -262,7 +284,7 @@ pub(super) fn is_walked(part: Part, signal: Signal, number: u32) -> bool {
 }
 
 /// Calls `each` with the bytes, the number and the value of every field.
-fn each_field<'m>(message: &'m [u8], mut each: impl FnMut(&'m [u8], u32, FieldValue<'m>)) {
+pub(super) fn each_field<'m>(message: &'m [u8], mut each: impl FnMut(&'m [u8], u32, FieldValue<'m>)) {
     let mut fields = Fields::new(message);
     let mut at = 0;
     while let Some((number, value)) = fields.next() {
@@ -369,7 +391,7 @@ fn put_value(out: &mut Vec<u8>, field: &schema::Field, value: &Value) -> bool {
     true
 }
 
-fn put_int(out: &mut Vec<u8>, number: u32, kind: Kind, value: i64) -> bool {
+pub(super) fn put_int(out: &mut Vec<u8>, number: u32, kind: Kind, value: i64) -> bool {
     match kind {
         Kind::Fixed64 | Kind::Sfixed64 => put_fixed64(out, number, value as u64),
         Kind::Fixed32 => put_fixed32(out, number, value as u32),
