@@ -52,6 +52,7 @@ mod config;
 mod delivery;
 mod disk;
 mod exporter;
+pub mod exposition;
 pub mod json;
 mod log;
 mod queue;
