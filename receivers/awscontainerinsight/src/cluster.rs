@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use k8s::row::{ConditionStatus, EndpointSlice, Node, Pod};
+use k8s::row::{ConditionStatus, Node, Pod};
 use k8s::{Name, Projection, Scope, Watched, Watches};
 
 use crate::record::{Record, field};
+use crate::services::NodeServices;
 
 /// Objects that are watched, where they are wanted and there is an API server.
 #[derive(Default)]
 pub(crate) struct Cluster {
-    slices: Option<Watched<EndpointSlice>>,
+    services: Option<NodeServices>,
     node: Option<Watched<Node>>,
 }
 
@@ -26,40 +27,49 @@ pub(crate) struct Wanted {
 impl Cluster {
     /// Begins to watch what is wanted.
     pub(crate) fn watch(watches: &Watches, wanted: &Wanted) -> Self {
-        let slices = wanted.services.then(|| watches.watch(&Scope::all(), &Projection::default()));
+        let services = wanted.services.then(|| NodeServices::new(watches));
         let node = wanted.node.as_ref().map(|name| {
             let scope = Scope::all().fields(format!("metadata.name={name}"));
             watches.watch(&scope, &Projection { status: true, ..Projection::default() })
         });
-        Self { slices, node }
+        Self { services, node }
     }
 
     /// Waits until everything that is watched was listed once.
     #[cfg(test)]
     pub(crate) async fn synced(&self) {
-        if let Some(slices) = &self.slices {
-            slices.synced().await;
+        if let Some(services) = &self.services {
+            services.synced().await;
         }
         if let Some(node) = &self.node {
             node.synced().await;
         }
     }
 
-    /// The service of each of `pods`, in their order; of several the first by name.
+    /// Finds out how services are known, as long as that is not clear.
+    pub(crate) async fn settle(&self) {
+        if let Some(services) = &self.services {
+            services.settle().await;
+        }
+    }
+
+    /// The service of each of `pods`, in their order; of several the first by name. Services of a namespace that has had no
+    /// pods are known a moment after its first ones.
     pub(crate) fn services(&self, pods: &[Pod]) -> Vec<Option<Name>> {
-        let Some(slices) = &self.slices else { return Vec::new() };
+        let Some(services) = &self.services else { return Vec::new() };
+        services.follow(pods.iter().map(|pod| &pod.meta.namespace));
         let mut found: Vec<Option<Name>> = vec![None; pods.len()];
         let own: HashMap<(&str, &str), usize> = pods
             .iter()
             .enumerate()
             .map(|(index, pod)| ((&*pod.meta.namespace, &*pod.meta.name), index))
             .collect();
-        slices.for_each(|slice| {
-            for pod in &slice.pods {
+        services.for_each(|_, service, pods| {
+            for pod in pods {
                 let index = own.get(&(&*pod.namespace, &*pod.name)).copied();
-                let Some(service) = index.and_then(|index| found.get_mut(index)) else { continue };
-                if service.as_ref().is_none_or(|known| slice.service < *known) {
-                    *service = Some(Name::clone(&slice.service));
+                let Some(found) = index.and_then(|index| found.get_mut(index)) else { continue };
+                if found.as_ref().is_none_or(|known| service < &**known) {
+                    *found = Some(Name::from(service));
                 }
             }
         });

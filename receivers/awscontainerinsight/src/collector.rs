@@ -9,7 +9,10 @@ use helper::scraper::{Scrape, Tick};
 use pdata::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use crate::ec2::Facts;
+use crate::ecs::{Address, EcsSource, Reserved};
 use crate::health::{Health, chain};
 use crate::host::{Extra, HostSource};
 use crate::identity::Identity;
@@ -34,15 +37,28 @@ pub(crate) struct Collector {
     /// Where the monotonic clock begins.
     pub(crate) origin: Instant,
     pub(crate) instance: watch::Receiver<Instance>,
+    /// What EC2 says of it.
+    pub(crate) facts: watch::Receiver<Facts>,
     pub(crate) identity: Identity,
     pub(crate) host: HostSource,
     /// With Kubernetes.
     pub(crate) pods: Option<PodsSource>,
+    /// With ECS.
+    pub(crate) ecs: Option<Ecs>,
     /// With Kubernetes, for who leads.
     pub(crate) lead: Option<Lead>,
     pub(crate) health: Health,
     pub(crate) records: Records,
     pub(crate) output: Output,
+}
+
+/// The ECS of this machine, and what is needed to ask it.
+pub(crate) struct Ecs {
+    pub(crate) source: EcsSource,
+    /// The machine's address, where it was configured.
+    pub(crate) address: Option<String>,
+    /// Cancelled when it was tried to find out which instance this is.
+    pub(crate) asked: CancellationToken,
 }
 
 /// Where payloads go, and who counts them.
@@ -71,10 +87,12 @@ impl Scrape for Collector {
             tracing::warn!(skipped = tick.skipped, "a collection took longer than collection_interval");
         }
         self.identity.set_instance(&self.instance.borrow());
+        self.identity.set_facts(&self.facts.borrow());
+        let reserved = self.ask_ecs().await;
         if let Some(pods) = &mut self.pods {
             pods.refresh(&mut self.health).await;
         }
-        self.collect(Moment::now(self.origin)).await;
+        self.collect(Moment::now(self.origin), reserved).await;
         let failures = self.health.take_failures();
         let records = self.records.len();
         let batch = self.records.take();
@@ -84,18 +102,37 @@ impl Scrape for Collector {
 }
 
 impl Collector {
-    async fn collect(&mut self, at: Moment) {
+    /// What ECS knows of the machine, with ECS.
+    async fn ask_ecs(&mut self) -> Option<Reserved> {
+        let Self { ecs, instance, host, health, identity, .. } = self;
+        let Ecs { source, address, asked } = ecs.as_mut()?;
+        // If it was not found out before, it is not by what is read now.
+        let asked = asked.is_cancelled();
+        let found = address.clone().or_else(|| instance.borrow().private_ip.clone());
+        let address = match &found {
+            Some(address) => Address::Known(address),
+            None if asked => Address::Unknown,
+            None => Address::Sought,
+        };
+        let reserved = source.refresh(address, host.reader().cgroups(), health).await;
+        identity.set_container_instance(source.instance());
+        reserved
+    }
+
+    async fn collect(&mut self, at: Moment, reserved: Option<Reserved>) {
         let Self { identity, host, pods, lead, health, records, .. } = self;
         let extra = match pods {
-            Some(pods) => Extra { totals: pods.totals(host.machine()), cluster: Some(pods.cluster()) },
-            None => Extra::default(),
+            Some(pods) => {
+                Extra { totals: pods.totals(host.machine()), cluster: Some(pods.cluster()), reserved }
+            }
+            None => Extra { reserved, ..Extra::default() },
         };
         host.collect(at, extra, identity, health, records).await;
         if let Some(pods) = pods {
             pods.collect(at, host, identity, health, records);
         }
         if let Some(leading) = lead.as_ref().and_then(|lead| lead.borrow().clone()) {
-            leading.write(at, identity, records);
+            leading.write(at, identity, health, records);
         }
     }
 }

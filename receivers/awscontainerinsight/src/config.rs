@@ -12,7 +12,7 @@ const ORCHESTRATORS: &[&str] = &["eks", "ecs", "none"];
 pub struct Config {
     /// The receiver's own.
     pub keys: Keys,
-    /// Those of AWS sessions. Only `local_mode` and `imds_retries` have an effect: no AWS request is made.
+    /// Those of AWS sessions, for questions to EC2.
     pub session: aws::SessionConfig,
 }
 
@@ -30,7 +30,7 @@ pub struct Keys {
     pub host_name: String,
     /// Not in a container: read `/proc` even if there is a `/rootfs/proc`.
     pub run_on_systemd: bool,
-    /// Adds the fields of upstream's enhanced mode. The API server's own metrics are not scraped yet.
+    /// Adds the fields and records of upstream's enhanced mode, and the API server's own metrics.
     pub enable_control_plane_metrics: bool,
 
     /// Adds `Service` to records of pods and containers. Default true.
@@ -52,11 +52,13 @@ pub struct Keys {
     /// The lock is an annotation of a ConfigMap, not a Lease.
     pub leader_lock_using_config_map_only: bool,
 
+    /// A kubeconfig to reach the API server with, and through it the kubelet where this is no pod or `run_on_systemd` is set;
+    /// empty for the pod's service account.
+    pub kube_config_path: String,
+
     // Without effect so far: see `Config::ignored`.
     /// Of GPU, Neuron and EFA records.
     pub accelerated_compute_metrics: bool,
-    /// Of the kubelet's client.
-    pub kube_config_path: String,
     /// An extension that AWS requests pass through.
     pub middleware: Option<String>,
 }
@@ -94,6 +96,7 @@ impl From<(Keys, aws::SessionConfig)> for Config {
 
 impl component::Config for Config {
     fn validate(&self, problems: &mut Problems) {
+        self.session.validate(problems);
         problems.at("collection_interval", |problems| {
             if self.keys.collection_interval.is_zero() {
                 problems.report_with_help("requires positive value", "the default is 60s");
@@ -120,33 +123,11 @@ macro_rules! changed {
 }
 
 impl Config {
-    /// The keys that were changed and have no effect in this version: the records they are about are not made yet, and no
-    /// AWS request is.
+    /// The keys that were changed and have no effect: the records they are about are not made, and questions to EC2 are
+    /// asked one after the other.
     pub(crate) fn ignored(&self) -> Vec<&'static str> {
-        let own = changed!(
-            &self.keys,
-            Keys::default(),
-            [accelerated_compute_metrics, kube_config_path, middleware,]
-        );
-        let session = changed!(
-            &self.session,
-            aws::SessionConfig::default(),
-            [
-                num_workers,
-                endpoint,
-                request_timeout_seconds,
-                max_retries,
-                no_verify_ssl,
-                proxy_address,
-                region,
-                resource_arn,
-                role_arn,
-                external_id,
-                profile,
-                shared_credentials_file,
-                certificate_file_path,
-            ]
-        );
+        let own = changed!(&self.keys, Keys::default(), [accelerated_compute_metrics, middleware]);
+        let session = changed!(&self.session, aws::SessionConfig::default(), [num_workers, resource_arn]);
         own.chain(session).collect()
     }
 }
@@ -192,7 +173,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.keys.collection_interval, Duration::from_secs(30));
         let ignored = config.ignored();
-        assert_eq!(ignored.len(), 15);
+        assert_eq!(ignored, ["accelerated_compute_metrics", "middleware", "num_workers", "resource_arn"]);
         for effective in ["cluster_name", "host_ip", "prefer_full_pod_name", "local_mode", "imds_retries"] {
             assert!(!ignored.contains(&effective), "{effective}");
         }

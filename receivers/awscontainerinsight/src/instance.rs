@@ -1,15 +1,19 @@
 //! Which EC2 instance this machine is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws::imds::Imds;
 use component::{BoxError, Search, async_trait};
 use k8s::ApiServer;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use crate::ec2::Questions;
 use crate::health::chain;
 
 /// The longest pause between two attempts. Outside EC2 none ever succeeds.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 60);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 60);
 
 /// An EC2 instance, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +22,10 @@ pub(crate) struct Instance {
     /// The instance type, such as `m6i.large`.
     pub(crate) kind: Option<String>,
     pub(crate) availability_zone: Option<String>,
+    /// The region, where it was said; see [`Instance::region`].
+    pub(crate) region: Option<String>,
+    /// The primary address.
+    pub(crate) private_ip: Option<String>,
 }
 
 /// Somebody who may know the instance.
@@ -31,8 +39,8 @@ pub(crate) trait InstanceSource: Send + Sync {
         false
     }
 
-    /// Asks. An answer may be incomplete.
-    async fn ask(&self) -> Result<Instance, BoxError>;
+    /// Asks for what is missing from `known`. An answer may be incomplete.
+    async fn ask(&self, known: &Instance) -> Result<Instance, BoxError>;
 }
 
 /// The Node object of the Kubernetes API server.
@@ -44,27 +52,67 @@ pub(crate) struct NodeObject {
 }
 
 /// EC2's instance metadata service.
-pub(crate) struct InstanceMetadata {
-    /// How often an attempt is repeated at once.
-    pub(crate) retries: u32,
-}
+pub(crate) struct InstanceMetadata(pub(crate) Imds);
 
-#[derive(Debug, thiserror::Error)]
-#[error("no answer: outside EC2, or the instance's metadata hop limit is too low for containers")]
-struct NoMetadata;
+/// EC2 itself, once the instance's id is known.
+pub(crate) struct Described(pub(crate) Arc<dyn Questions>);
+
+/// What is asked for, and who is told.
+pub(crate) struct LookUp {
+    /// In the order in which they are asked.
+    pub(crate) sources: Vec<Box<dyn InstanceSource>>,
+    /// Whether the private address is looked for too.
+    pub(crate) with_address: bool,
+    /// Between the first attempts.
+    pub(crate) pause: Duration,
+    pub(crate) found: watch::Sender<Instance>,
+    /// Cancelled when all sources were asked once.
+    pub(crate) asked: CancellationToken,
+    /// Ends at the same time.
+    pub(crate) search: Option<Search>,
+}
 
 impl Instance {
     /// Nothing is missing that records use.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.id.is_some() && self.kind.is_some() && self.availability_zone.is_some()
+    fn is_complete(&self, with_address: bool) -> bool {
+        self.id.is_some()
+            && self.kind.is_some()
+            && self.availability_zone.is_some()
+            && (self.private_ip.is_some() || !with_address)
     }
 
     fn fill_from(&mut self, other: Self) {
-        let Self { id, kind, availability_zone } = other;
+        let Self { id, kind, availability_zone, region, private_ip } = other;
         self.id = self.id.take().or(id);
         self.kind = self.kind.take().or(kind);
         self.availability_zone = self.availability_zone.take().or(availability_zone);
+        self.region = self.region.take().or(region);
+        self.private_ip = self.private_ip.take().or(private_ip);
     }
+
+    /// The region: that of the zone where nobody said it.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.region.as_deref().or_else(|| region_of_zone(self.availability_zone.as_deref()?))
+    }
+}
+
+/// The region of a zone, which may be a local one: `us-west-2` of `us-west-2a` and of `us-west-2-lax-1a`.
+fn region_of_zone(zone: &str) -> Option<&str> {
+    let mut end = 0;
+    for part in zone.split('-') {
+        let letters = part.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        end += part.len();
+        if letters.len() < part.len() {
+            return zone.get(..end - letters.len());
+        }
+        end += 1;
+    }
+    None
+}
+
+/// A text that says something.
+fn said(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 #[async_trait]
@@ -73,12 +121,14 @@ impl InstanceSource for NodeObject {
         "the Kubernetes API server"
     }
 
-    async fn ask(&self) -> Result<Instance, BoxError> {
+    async fn ask(&self, _known: &Instance) -> Result<Instance, BoxError> {
         let node = (self.connect)()?.node(&self.node).await?;
         Ok(Instance {
             id: node.instance_id,
             kind: node.instance_type,
             availability_zone: node.availability_zone,
+            region: node.region,
+            private_ip: node.private_ip,
         })
     }
 }
@@ -93,34 +143,52 @@ impl InstanceSource for InstanceMetadata {
         true
     }
 
-    async fn ask(&self) -> Result<Instance, BoxError> {
-        let identity = aws::imds::identity(self.retries).await.ok_or(NoMetadata)?;
-        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+    async fn ask(&self, _known: &Instance) -> Result<Instance, BoxError> {
+        let identity = self.0.identity().await?;
         Ok(Instance {
             id: said(identity.instance_id),
             kind: said(identity.instance_type),
             availability_zone: said(identity.availability_zone),
+            region: said(identity.region),
+            private_ip: said(identity.private_ip),
         })
     }
 }
 
-/// Asks the sources in order until the instance is completely known, first now, then at growing pauses from `pause`
-/// on. Each failure is told once; what is found is told and sent. The first round ends `search`.
-pub(crate) async fn look_up(
-    sources: Vec<Box<dyn InstanceSource>>,
-    mut pause: Duration,
-    found: watch::Sender<Instance>,
-    mut search: Option<Search>,
-) {
+#[async_trait]
+impl InstanceSource for Described {
+    fn name(&self) -> &'static str {
+        "EC2"
+    }
+
+    /// Without an id there is nothing to ask for.
+    async fn ask(&self, known: &Instance) -> Result<Instance, BoxError> {
+        if known.id.is_none() {
+            return Ok(Instance::default());
+        }
+        let Some(found) = self.0.instance(known).await? else { return Ok(Instance::default()) };
+        Ok(Instance {
+            id: None,
+            kind: said(found.instance_type),
+            availability_zone: said(found.availability_zone),
+            region: None,
+            private_ip: said(found.private_ip),
+        })
+    }
+}
+
+/// Asks the sources in order until the instance is completely known, first now, then at growing pauses. Each failure is
+/// told once; what is found is told and sent.
+pub(crate) async fn look_up(what: LookUp) {
+    let LookUp { sources, with_address, mut pause, found, asked, mut search } = what;
     let mut told = vec![false; sources.len()];
-    let mut first = true;
     while !sources.is_empty() {
         let mut instance = found.borrow().clone();
         for (source, told) in sources.iter().zip(&mut told) {
-            if instance.is_complete() {
+            if instance.is_complete(with_address) {
                 break;
             }
-            match source.ask().await {
+            match source.ask(&instance).await {
                 Ok(answer) => instance.fill_from(answer),
                 Err(error) if !*told => {
                     *told = true;
@@ -134,19 +202,20 @@ pub(crate) async fn look_up(
             known.clone_from(&instance);
             news
         });
-        if news || first {
+        if news || !asked.is_cancelled() {
             tell(&instance);
         }
         if let Some(search) = search.take() {
             end(search, &instance);
         }
-        if instance.is_complete() {
+        asked.cancel();
+        if instance.is_complete(with_address) {
             return;
         }
-        first = false;
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE.max(pause));
     }
+    asked.cancel();
 }
 
 fn tell_failure(source: &dyn InstanceSource, error: &(dyn std::error::Error + 'static)) {
@@ -203,7 +272,7 @@ mod tests {
             "a script"
         }
 
-        async fn ask(&self) -> Result<Instance, BoxError> {
+        async fn ask(&self, _known: &Instance) -> Result<Instance, BoxError> {
             let mut state = self.0.lock().unwrap();
             state.asked.push(Instant::now());
             state.answers.pop_front().flatten().ok_or_else(|| "no".into())
@@ -212,7 +281,7 @@ mod tests {
 
     fn instance(id: Option<&str>, kind: Option<&str>, zone: Option<&str>) -> Instance {
         let [id, kind, availability_zone] = [id, kind, zone].map(|text| text.map(str::to_owned));
-        Instance { id, kind, availability_zone }
+        Instance { id, kind, availability_zone, ..Instance::default() }
     }
 
     /// Runs a look-up for at most `limit` and gives what was found and when, in seconds, each source was asked.
@@ -222,7 +291,15 @@ mod tests {
             scripts.map(|script| Arc::new(Mutex::new(Script { answers: script.into(), asked: Vec::new() })));
         let sources = states.iter().map(|state| Box::new(Scripted(Arc::clone(state))) as Box<_>).collect();
         let (sender, receiver) = watch::channel(Instance::default());
-        let _ = tokio::time::timeout(limit, look_up(sources, Duration::from_secs(60), sender, None)).await;
+        let what = LookUp {
+            sources,
+            with_address: false,
+            pause: Duration::from_secs(60),
+            found: sender,
+            asked: CancellationToken::new(),
+            search: None,
+        };
+        let _ = tokio::time::timeout(limit, look_up(what)).await;
         let asked = states.map(|state| {
             let state = state.lock().unwrap();
             state.asked.iter().map(|at| at.duration_since(start).as_secs()).collect()
@@ -260,5 +337,59 @@ mod tests {
         let part = instance(None, Some("m5.large"), None);
         let (found, asked) = run([vec![Some(part.clone())], vec![]], Duration::from_secs(1)).await;
         assert_eq!((found, asked), (part, [vec![0], vec![0]]));
+    }
+
+    #[test]
+    fn regions_of_zones() {
+        fn check(zone: &str, expected: Option<&str>) {
+            assert_eq!(region_of_zone(zone), expected, "{zone}");
+        }
+        check("us-west-2a", Some("us-west-2"));
+        check("us-gov-west-1b", Some("us-gov-west-1"));
+        check("us-west-2-lax-1a", Some("us-west-2"));
+        check("us-east-1-wl1-bos-wlz-1", Some("us-east-1"));
+        check("ap-southeast-12c", Some("ap-southeast-12"));
+        check("", None);
+        check("zone", None);
+        check("a--", None);
+        let said = Instance { region: Some("r".into()), ..instance(None, None, Some("us-west-2a")) };
+        assert_eq!(said.region(), Some("r"));
+        assert_eq!(instance(None, None, Some("us-west-2a")).region(), Some("us-west-2"));
+    }
+
+    /// Knows an instance.
+    struct Ec2(Option<aws::ec2::Instance>);
+
+    #[async_trait]
+    impl Questions for Ec2 {
+        async fn tags(&self, _: &Instance) -> Result<Vec<aws::ec2::Tag>, BoxError> {
+            Err("not asked here".into())
+        }
+
+        async fn volumes(&self, _: &Instance) -> Result<Vec<aws::ec2::Volume>, BoxError> {
+            Err("not asked here".into())
+        }
+
+        async fn instance(&self, instance: &Instance) -> Result<Option<aws::ec2::Instance>, BoxError> {
+            assert_eq!(instance.id.as_deref(), Some("i-1"));
+            Ok(self.0.clone())
+        }
+    }
+
+    #[tokio::test]
+    async fn ec2_says_what_is_missing() {
+        let described = aws::ec2::Instance {
+            id: "i-1".into(),
+            instance_type: "m5.large".into(),
+            availability_zone: "us-west-2a".into(),
+            ..aws::ec2::Instance::default()
+        };
+        let source = Described(Arc::new(Ec2(Some(described))));
+        assert_eq!(source.ask(&Instance::default()).await.unwrap(), Instance::default(), "nobody to ask for");
+        let known = instance(Some("i-1"), None, None);
+        let found = source.ask(&known).await.unwrap();
+        assert_eq!(found, instance(None, Some("m5.large"), Some("us-west-2a")));
+        let source = Described(Arc::new(Ec2(None)));
+        assert_eq!(source.ask(&known).await.unwrap(), Instance::default());
     }
 }

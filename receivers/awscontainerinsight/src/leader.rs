@@ -2,22 +2,41 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s::row::{
-    Condition, ConditionStatus, DaemonSet, Deployment, EndpointSlice, Meta, Node, Phase, Pod, ReplicaSet,
-    Replicas, StatefulSet,
+    Condition, ConditionStatus, DaemonSet, Deployment, Meta, Node, Phase, Pod, ReplicaSet, Replicas,
+    StatefulSet,
 };
 use k8s::{Keys, Leadership, Name, Projection, Scope, Watched, Watches};
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::collector::Moment;
+use crate::control_plane::{ControlPlane, Latest};
+use crate::health::Health;
 use crate::identity::Identity;
 use crate::pods::{Options, write_pending};
-use crate::record::{RecordType, Records, field};
+use crate::record::{Field, RecordType, Records, field};
+use crate::services::Services;
 
 /// Conditions of a node that must not hold; what is not said of them counts as well.
 const FAILURES: [&str; 4] = ["MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable"];
+
+/// The labels of a node of SageMaker HyperPod, and what the beginning of the name and of the instance's type are.
+const HYPERPOD_HEALTH: &str = "sagemaker.amazonaws.com/node-health-status";
+const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+const HYPERPOD_NAME: &str = "hyperpod-";
+const HYPERPOD_TYPE: &str = "ml.";
+
+/// What [`HYPERPOD_HEALTH`] may say, and the field that is 1 then.
+const HEALTH: [(&str, Field); 4] = [
+    ("Schedulable", field::HEALTH_SCHEDULABLE),
+    ("Unschedulable", field::HEALTH_UNSCHEDULABLE),
+    ("UnschedulablePendingReplacement", field::HEALTH_PENDING_REPLACEMENT),
+    ("UnschedulablePendingReboot", field::HEALTH_PENDING_REBOOT),
+];
 
 /// The cluster's objects, while this collector leads.
 pub(crate) type Lead = watch::Receiver<Option<Arc<Leading>>>;
@@ -26,9 +45,11 @@ pub(crate) type Lead = watch::Receiver<Option<Arc<Leading>>>;
 pub(crate) struct Leading {
     nodes: Watched<Node>,
     pods: Watched<Pod>,
-    slices: Watched<EndpointSlice>,
+    services: Services,
     /// In the enhanced mode.
     workloads: Option<Workloads>,
+    /// In the enhanced mode, the API server's own metrics.
+    exposed: Latest,
     options: Options,
 }
 
@@ -41,19 +62,48 @@ struct Workloads {
     replica_sets: Watched<ReplicaSet>,
 }
 
-/// Watches the cluster as long as this collector leads, until `stop`; then another may lead at once.
+/// How often it is looked whether the API server has what is watched, until that is known.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// Watches the cluster as long as this collector leads, until `stop`; then another may lead at once. With a `control_plane`
+/// it is scraped for as long.
 pub(crate) async fn stand(
     mut leadership: Leadership,
     watches: Watches,
     options: Options,
+    control_plane: Option<ControlPlane>,
     lead: watch::Sender<Option<Arc<Leading>>>,
     stop: CancellationToken,
 ) {
-    while let Some(leads) = stop.run_until_cancelled(leadership.changed()).await {
-        lead.send_replace(leads.then(|| Arc::new(Leading::watch(&watches, options))));
+    let mut leading: Option<Arc<Leading>> = None;
+    loop {
+        let changed = tokio::select! {
+            changed = stop.run_until_cancelled(leadership.changed()) => changed,
+            // What it does ends with the leadership.
+            () = keep_up(leading.as_deref(), control_plane.as_ref()) => None,
+        };
+        let Some(leads) = changed else { break };
+        leading = leads.then(|| Arc::new(Leading::watch(&watches, options)));
+        lead.send_replace(leading.clone());
     }
+    drop(leading);
     lead.send_replace(None);
     leadership.stop().await;
+}
+
+/// What a leader does from time to time; never ends.
+async fn keep_up(leading: Option<&Leading>, control_plane: Option<&ControlPlane>) {
+    let Some(leading) = leading else { return std::future::pending().await };
+    let settle = async {
+        loop {
+            sleep(SETTLE).await;
+            leading.services.settle().await;
+        }
+    };
+    match control_plane {
+        Some(control_plane) => tokio::join!(settle, control_plane.run(&leading.exposed)).0,
+        None => settle.await,
+    }
 }
 
 impl Leading {
@@ -61,11 +111,12 @@ impl Leading {
     fn watch(watches: &Watches, options: Options) -> Self {
         let status = Projection { status: true, ..Projection::default() };
         let owned = Projection { owners: true, ..status.clone() };
+        let labelled = Projection { labels: Keys::named([HYPERPOD_HEALTH, INSTANCE_TYPE]), ..status.clone() };
         Self {
-            nodes: watches.watch(&Scope::all(), &status),
+            nodes: watches.watch(&Scope::all(), &if options.enhanced { labelled } else { status.clone() }),
             // The others are not counted, and need not be sent.
             pods: watches.watch(&Scope::all().fields("status.phase=Running"), &status),
-            slices: watches.watch(&Scope::all(), &Projection::default()),
+            services: Services::watch(watches, Scope::all()),
             workloads: options.enhanced.then(|| Workloads {
                 pending: watches.watch(
                     &Scope::all().fields("spec.nodeName=,status.phase=Pending"),
@@ -76,12 +127,13 @@ impl Leading {
                 stateful_sets: watches.watch(&Scope::all(), &status),
                 replica_sets: watches.watch(&Scope::all(), &owned),
             }),
+            exposed: Latest::default(),
             options,
         }
     }
 
     /// Adds the records of what was listed by now.
-    pub(crate) fn write(&self, at: Moment, identity: &Identity, records: &mut Records) {
+    pub(crate) fn write(&self, at: Moment, identity: &Identity, health: &mut Health, records: &mut Records) {
         let namespaces = self.running_pods();
         self.write_cluster(&namespaces, at, identity, records);
         for (namespace, pods) in &namespaces {
@@ -104,6 +156,12 @@ impl Leading {
         if let Some(workloads) = &self.workloads {
             workloads.pending.for_each(|pod| write_pending(pod, self.options, at, identity, records));
             workloads.write(at, identity, records);
+            self.nodes.for_each(|node| write_hyperpod(node, at, identity, records));
+        }
+        if let Some(exposed) = self.exposed.take()
+            && let Some(exposed) = health.check("the API server's metrics", exposed)
+        {
+            exposed.write(identity, records);
         }
     }
 
@@ -146,9 +204,9 @@ impl Leading {
     /// may be in several of them: one for each family of addresses.
     fn services(&self) -> BTreeMap<(Name, Name), u64> {
         let mut services: BTreeMap<_, HashSet<(Name, Name)>> = BTreeMap::new();
-        self.slices.for_each(|slice| {
-            let pods = slice.pods.iter().map(|pod| (Name::clone(&pod.namespace), Name::clone(&pod.name)));
-            let service = (Name::clone(&slice.meta.namespace), Name::clone(&slice.service));
+        self.services.for_each(|namespace, service, pods| {
+            let pods = pods.iter().map(|pod| (Name::clone(&pod.namespace), Name::clone(&pod.name)));
+            let service = (Name::from(namespace), Name::from(service));
             services.entry(service).or_default().extend(pods);
         });
         let counts = services.into_iter().map(|(service, pods)| (service, pods.len() as u64));
@@ -200,6 +258,20 @@ fn write_workload(
     record.int(field::REPLICAS_UNAVAILABLE, unavailable.map(u64::from));
 }
 
+/// Adds the record of a node of SageMaker HyperPod.
+fn write_hyperpod(node: &Node, at: Moment, identity: &Identity, records: &mut Records) {
+    let is_hyperpod = node.meta.label(INSTANCE_TYPE).is_some_and(|kind| kind.starts_with(HYPERPOD_TYPE));
+    let Some(health) = node.meta.label(HYPERPOD_HEALTH).filter(|_| is_hyperpod) else { return };
+    let mut record = records.record(RecordType::HyperPodNode, at.unix_nano);
+    identity.describe_cluster_alone(&mut record);
+    record.attribute("NodeName", &node.meta.name);
+    let instance = node.meta.name.strip_prefix(HYPERPOD_NAME).unwrap_or(&node.meta.name);
+    record.attribute("InstanceId", instance);
+    for (status, field) in HEALTH {
+        record.int(field, Some(u64::from(&**health == status)));
+    }
+}
+
 /// Whether a node has one of the conditions that are failures. As upstream has it, being ready is not looked at.
 fn has_failed(conditions: &[Condition]) -> bool {
     conditions
@@ -210,7 +282,6 @@ fn has_failed(conditions: &[Condition]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use component::Host;
     use k8s::{ApiServer, ApiServerConfig, Election, ElectionConfig, Lock};
@@ -244,6 +315,9 @@ mod tests {
         ] {
             server.put("/api/v1/nodes", node(name, condition, status));
         }
+        let mut hyperpod = node("hyperpod-i-0a1b", "DiskPressure", "False");
+        hyperpod["metadata"]["labels"] = json!({HYPERPOD_HEALTH: "UnschedulablePendingReboot", INSTANCE_TYPE: "ml.g5.xlarge", "other": "x"});
+        server.put("/api/v1/nodes", hyperpod);
         for (namespace, name, phase) in
             [("shop", "web-1", "Running"), ("shop", "web-2", "Running"), ("jobs", "done", "Succeeded")]
         {
@@ -291,7 +365,8 @@ mod tests {
     /// Each record in a line: its own attributes, then its metrics with their units.
     fn lines(leading: &Leading) -> BTreeSet<String> {
         let mut records = Records::default();
-        leading.write(Moment { unix_nano: 1, monotonic: Duration::ZERO }, &identity(), &mut records);
+        let (at, mut health) = (Moment { unix_nano: 1, monotonic: Duration::ZERO }, Health::default());
+        leading.write(at, &identity(), &mut health, &mut records);
         let batch = records.take();
         let shared = ["Version", "Sources", "ClusterName", "NodeName"];
         resources(&batch)
@@ -301,6 +376,7 @@ mod tests {
                     let value = attribute.value.as_str().unwrap();
                     match attribute.key {
                         "Sources" => assert_eq!(value, r#"["apiserver"]"#),
+                        "NodeName" if value.starts_with("hyperpod-") => line.push(value.to_owned()),
                         "NodeName" => assert_eq!(value, "node-1"),
                         "ClusterName" => assert_eq!(value, "demo"),
                         _ => {}
@@ -332,20 +408,21 @@ mod tests {
         let leadership = Election::start(api, &host, lock, ElectionConfig::new("node-1")).unwrap();
         let (sender, mut lead) = watch::channel(None);
         let stop = CancellationToken::new();
-        let standing = host.spawn("stand", stand(leadership, watches, options(true), sender, stop.clone()));
+        let standing =
+            host.spawn("stand", stand(leadership, watches, options(true), None, sender, stop.clone()));
         timeout(SOON, lead.wait_for(Option::is_some)).await.unwrap().unwrap();
         let leading = lead.borrow_and_update().clone().unwrap();
         let workloads = leading.workloads.as_ref().unwrap();
         leading.nodes.synced().await;
         leading.pods.synced().await;
-        leading.slices.synced().await;
+        leading.services.synced().await;
         workloads.pending.synced().await;
         workloads.deployments.synced().await;
         workloads.daemon_sets.synced().await;
         workloads.stateful_sets.synced().await;
         workloads.replica_sets.synced().await;
         let expected = [
-            "Cluster cluster_node_count=Int(3) cluster_failed_node_count=Int(2) \
+            "Cluster cluster_node_count=Int(4) cluster_failed_node_count=Int(2) \
              cluster_number_of_running_pods=Int(2)",
             r#"ClusterNamespace shop {"namespace_name":"shop"} namespace_number_of_running_pods=Int(2)"#,
             r#"ClusterService shop web {"namespace_name":"shop","service_name":"web"} service_number_of_running_pods=Int(2)"#,
@@ -354,6 +431,10 @@ mod tests {
              \"pod_owners\":[{\"owner_kind\":\"CronJob\",\"owner_name\":\"big\"}]} pod_status_pending=Int(1) \
              pod_status_running=Int(0) pod_status_succeeded=Int(0) pod_status_failed=Int(0) pod_status_ready=Int(0) \
              pod_status_scheduled=Int(0) pod_status_unknown=Int(0)",
+            "HyperPodNode hyperpod-i-0a1b i-0a1b hyperpod_node_health_status_schedulable=Int(0) \
+             hyperpod_node_health_status_unschedulable=Int(0) \
+             hyperpod_node_health_status_unschedulable_pending_replacement=Int(0) \
+             hyperpod_node_health_status_unschedulable_pending_reboot=Int(1)",
             "ClusterDeployment shop deployments replicas_desired=Int(3) replicas_ready=Int(2) \
              status_replicas_available=Int(1) status_replicas_unavailable=Int(2)",
             "ClusterDaemonSet shop daemonsets replicas_desired=Int(4) replicas_ready=Int(3) \

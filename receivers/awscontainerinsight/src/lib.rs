@@ -8,19 +8,28 @@
 //! | `config` | what users write |
 //! | `surroundings` | orchestrator, node name, cluster name: what the environment says at the start |
 //! | `instance` | which EC2 instance this is: asked in the background, used when the answer comes |
+//! | `ec2` | what EC2 says of it: tags and volumes |
+//! | `ecs` | what ECS says of it: container instance, tasks, what they reserve |
 //! | `identity` | the attributes that all records share |
 //! | `host` | the machine's own figures and their records |
 //! | `pods` | what the kubelet and the kernel say of pods and containers, and their records |
 //! | `cluster` | what records need of the API server |
 //! | `leader` | records of the cluster as a whole |
+//! | `api` | how the API server and the kubelet are reached |
+//! | `control_plane` | the API server's own metrics |
+//! | `services` | which pods are behind which services |
 //! | `figures` | the fields that records of machines, pods and containers share |
 //! | `record`, `rate` | how a record is written; what a counter's rate is |
 //! | `collector` | one collection: asks every source, hands the payload on |
 //! | `receiver` | start and shutdown |
 
+mod api;
 mod cluster;
 mod collector;
 mod config;
+mod control_plane;
+mod ec2;
+mod ecs;
 mod figures;
 mod health;
 mod host;
@@ -31,8 +40,11 @@ mod pods;
 mod rate;
 mod receiver;
 mod record;
+mod services;
 mod surroundings;
 
+#[cfg(test)]
+mod parity_tests;
 #[cfg(test)]
 mod receiver_tests;
 

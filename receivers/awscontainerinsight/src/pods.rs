@@ -12,9 +12,11 @@ mod source;
 mod status;
 
 #[cfg(test)]
-mod fault_tests;
+mod bad_input_tests;
 #[cfg(test)]
-mod golden_tests;
+pub(crate) mod fault_tests;
+#[cfg(test)]
+pub(crate) mod golden_tests;
 #[cfg(test)]
 pub(crate) mod test_machine;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use component::{BoxError, Component, Consumer, Host, Notice, Settings, async_trait};
 use helper::scraper::{Schedule, run};
-use k8s::{Election, ElectionConfig, KubeletConfig, Lock, Watches};
+use k8s::{Election, ElectionConfig, Lock, Watches};
 use node::{HostPaths, Version};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,14 +14,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::api::Api;
 use crate::cluster::{Cluster, Wanted};
-use crate::collector::{Collector, Output};
+use crate::collector::{Collector, Ecs, Output};
+use crate::control_plane::ControlPlane;
+use crate::ec2::{Aws, Facts, Questions, Watching};
+use crate::ecs::EcsSource;
 use crate::health::{Health, chain};
 use crate::host::HostSource;
 use crate::identity::Identity;
-use crate::instance::{Instance, InstanceMetadata, InstanceSource, NodeObject, look_up};
+use crate::instance::{Described, Instance, InstanceMetadata, InstanceSource, LookUp, NodeObject, look_up};
 use crate::leader::{Lead, stand};
-use crate::pods::{KubeletPods, Naming, Options, PodList, PodSource, PodsSource};
+use crate::pods::{Naming, Options, PodList, PodSource, PodsSource};
 use crate::record::Records;
 use crate::surroundings::{Orchestrator, Surroundings};
 
@@ -43,8 +47,18 @@ pub(crate) struct Machine {
     pub(crate) paths: HostPaths,
     /// Who may know which EC2 instance it is; taken at the start.
     pub(crate) instance_sources: Mutex<Vec<Box<dyn InstanceSource>>>,
+    /// Who is asked about the instance once it is known; nobody if the user does without AWS, or nobody wants to know.
+    pub(crate) questions: Option<Arc<dyn Questions>>,
     /// Who knows the pods, with Kubernetes; taken at the start.
     pub(crate) pods: Mutex<Option<Box<dyn PodSource>>>,
+}
+
+/// What is found out in the background.
+struct Known {
+    instance: watch::Receiver<Instance>,
+    facts: watch::Receiver<Facts>,
+    /// Cancelled when it was tried to find out which instance this is.
+    asked: CancellationToken,
 }
 
 impl Machine {
@@ -57,34 +71,44 @@ impl Machine {
             HostPaths::discover()
         };
         let surroundings = Surroundings::discover(config);
-        let instance_sources = Mutex::new(instance_sources(&surroundings, config));
-        let pods = surroundings.kubelet.as_deref().map(kubelet);
-        Self { surroundings, paths, instance_sources, pods: Mutex::new(pods) }
+        let questions = questions(&surroundings, config);
+        let instance_sources = Mutex::new(instance_sources(&surroundings, config, questions.as_ref()));
+        let kubelet = Api::discover(config).kubelet(&surroundings);
+        let pods = kubelet.map(|kubelet| Box::new(kubelet) as Box<dyn PodSource>);
+        Self { surroundings, paths, instance_sources, questions, pods: Mutex::new(pods) }
     }
 }
 
-/// The Node object where there is one, and instance metadata unless the user does without.
-fn instance_sources(surroundings: &Surroundings, config: &Config) -> Vec<Box<dyn InstanceSource>> {
+/// EC2, unless the user does without. Without an orchestrator records have nothing of it.
+fn questions(surroundings: &Surroundings, config: &Config) -> Option<Arc<dyn Questions>> {
+    let wanted = surroundings.orchestrator != Orchestrator::None && !config.session.local_mode;
+    wanted.then(|| Arc::new(Aws::new(config.session.clone())) as Arc<dyn Questions>)
+}
+
+/// The Node object where there is one, and instance metadata and EC2 unless the user does without.
+fn instance_sources(
+    surroundings: &Surroundings,
+    config: &Config,
+    questions: Option<&Arc<dyn Questions>>,
+) -> Vec<Box<dyn InstanceSource>> {
     let mut sources: Vec<Box<dyn InstanceSource>> = Vec::new();
+    let api = Api::discover(config);
     if let Some(node) = surroundings.node_name.clone()
-        && surroundings.orchestrator == Orchestrator::Eks
-        && k8s::is_in_cluster()
+        && api.is_there(surroundings)
     {
-        sources.push(Box::new(NodeObject { node, connect: Box::new(k8s::ApiServer::in_cluster) }));
+        sources.push(Box::new(NodeObject { node, connect: Box::new(move || api.connect()) }));
     }
     if !config.session.local_mode {
         let retries = u32::try_from(config.session.imds_retries).unwrap_or(0);
-        sources.push(Box::new(InstanceMetadata { retries }));
+        match aws::imds::Imds::new(retries) {
+            Ok(imds) => sources.push(Box::new(InstanceMetadata(imds))),
+            Err(error) => tracing::warn!(error = chain(&error), "instance metadata cannot be asked"),
+        }
+    }
+    if let Some(questions) = questions {
+        sources.push(Box::new(Described(Arc::clone(questions))));
     }
     sources
-}
-
-/// The kubelet, with the pod's service account as far as there is one.
-fn kubelet(address: &str) -> Box<dyn PodSource> {
-    let mut config = KubeletConfig::new(address);
-    config.token_file = config.token_file.filter(|path| path.exists());
-    config.ca_file = config.ca_file.filter(|path| path.exists());
-    Box::new(KubeletPods::new(config))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -112,7 +136,7 @@ impl Receiver {
 
     fn collector(
         &self,
-        instance: watch::Receiver<Instance>,
+        known: Known,
         pods: Option<PodList>,
         cluster: Cluster,
         lead: Option<Lead>,
@@ -129,8 +153,10 @@ impl Receiver {
         Collector {
             collecting: Arc::clone(&self.collecting),
             origin: Instant::now(),
-            instance,
+            instance: known.instance,
+            facts: known.facts,
             identity: Identity::new(surroundings, paths.sys.clone()),
+            ecs: self.ecs(known.asked),
             host,
             pods,
             lead,
@@ -138,6 +164,21 @@ impl Receiver {
             records: Records::default(),
             output: Output::new(&self.settings, Arc::clone(&self.output)),
         }
+    }
+
+    /// The ECS agent, with ECS. `asked` is cancelled when it was tried to find out which instance this is.
+    fn ecs(&self, asked: CancellationToken) -> Option<Ecs> {
+        let Surroundings { orchestrator, address, .. } = &self.machine.surroundings;
+        if *orchestrator != Orchestrator::Ecs {
+            return None;
+        }
+        let metadata = aws::ecs::metadata_uri().and_then(|uri| {
+            let metadata = aws::ecs::TaskMetadata::new(uri);
+            metadata
+                .inspect_err(|error| tracing::warn!(error = chain(error), "no metadata of this task"))
+                .ok()
+        });
+        Some(Ecs { source: EcsSource::new(metadata), address: address.clone(), asked })
     }
 
     fn options(&self) -> Options {
@@ -154,13 +195,13 @@ impl Receiver {
         }
     }
 
-    /// The connection to the API server, if this is one of its pods.
+    /// The connection to the API server, if there is one.
     fn watches(&self, service: &Host) -> Option<Watches> {
-        if self.machine.surroundings.orchestrator != Orchestrator::Eks || !k8s::is_in_cluster() {
+        let api = Api::discover(&self.config);
+        if !api.is_there(&self.machine.surroundings) {
             return None;
         }
-        let watches = Watches::in_cluster(service);
-        watches
+        api.watches(service)
             .inspect_err(|error| {
                 let error = chain(error);
                 tracing::warn!(receiver = %self.settings.id, error, "no records of the cluster, no Service");
@@ -205,7 +246,12 @@ impl Receiver {
             })
             .ok()?;
         let (sender, lead) = watch::channel(None);
-        let standing = stand(leadership, watches.clone(), self.options(), sender, self.stop.clone());
+        let control_plane = keys.enable_control_plane_metrics.then(|| {
+            let endpoint = Api::discover(&self.config).endpoint();
+            ControlPlane::new(watches.api().clone(), endpoint, *keys.collection_interval)
+        });
+        let stop = self.stop.clone();
+        let standing = stand(leadership, watches.clone(), self.options(), control_plane, sender, stop);
         Some((lead, host.spawn(format!("{}: leader", self.settings.id), standing)))
     }
 
@@ -278,18 +324,58 @@ impl Receiver {
             let keys = ignored.join(", ");
             tracing::warn!(receiver = %self.settings.id, keys, "these keys have no effect in this version");
         }
-        for remedy in surroundings.remedies() {
+        let will_ask = match surroundings.orchestrator {
+            Orchestrator::Eks => self.machine.questions.is_some(),
+            // The agent.
+            Orchestrator::Ecs => true,
+            Orchestrator::None => false,
+        };
+        for remedy in surroundings.remedies(will_ask) {
             tracing::warn!(receiver = %self.settings.id, "{remedy}");
         }
     }
 
-    fn look_up_instance(&self, host: &Host, found: watch::Sender<Instance>) -> JoinHandle<()> {
+    /// Begins to find out which instance this is.
+    fn look_up_instance(
+        &self,
+        host: &Host,
+        found: watch::Sender<Instance>,
+        asked: CancellationToken,
+    ) -> JoinHandle<()> {
+        let Surroundings { orchestrator, address, .. } = &self.machine.surroundings;
         let sources = std::mem::take(&mut *lock(&self.machine.instance_sources));
-        let (stop, pause) = (self.stop.clone(), *self.config.keys.collection_interval);
         let search = (!sources.is_empty()).then(|| host.search("EC2 instance"));
+        let looking = look_up(LookUp {
+            sources,
+            with_address: *orchestrator == Orchestrator::Ecs && address.is_none(),
+            pause: *self.config.keys.collection_interval,
+            found,
+            asked,
+            search,
+        });
+        let stop = self.stop.clone();
         host.spawn(format!("{}: instance", self.settings.id), async move {
-            stop.run_until_cancelled(look_up(sources, pause, found, search)).await;
+            stop.run_until_cancelled(looking).await;
         })
+    }
+
+    /// Begins to ask EC2 about the instance.
+    fn watch_ec2(&self, host: &Host, known: &Known, facts: watch::Sender<Facts>) -> Option<JoinHandle<()>> {
+        let Machine { surroundings, paths, questions, .. } = &self.machine;
+        let watching = Watching {
+            questions: Arc::clone(questions.as_ref()?),
+            instance: known.instance.clone(),
+            asked: known.asked.clone(),
+            needs_cluster_name: surroundings.needs_cluster_name(),
+            interval: *self.config.keys.collection_interval,
+            paths: paths.clone(),
+            host: node::hostname(),
+            facts,
+        };
+        let stop = self.stop.clone();
+        Some(host.spawn(format!("{}: EC2", self.settings.id), async move {
+            stop.run_until_cancelled(watching.run()).await;
+        }))
     }
 
     fn collect_at_interval(&self, host: &Host, mut collector: Collector) -> JoinHandle<()> {
@@ -304,14 +390,18 @@ impl Receiver {
 #[async_trait]
 impl Component for Receiver {
     async fn start(&self, host: &Host) -> Result<(), BoxError> {
-        let (sender, receiver) = watch::channel(Instance::default());
+        let (found, instance) = watch::channel(Instance::default());
+        let (learned, facts) = watch::channel(Facts::default());
+        let known = Known { instance, facts, asked: CancellationToken::new() };
+        let (asked, asking) = (known.asked.clone(), self.watch_ec2(host, &known, learned));
         let (pods, answering) = self.answer_for_pods(host);
         let watches = self.watches(host);
         let (lead, standing) = self.stand_for_election(watches.as_ref(), host).unzip();
-        let collector = self.collector(receiver, pods, self.cluster(watches.as_ref()), lead);
+        let collector = self.collector(known, pods, self.cluster(watches.as_ref()), lead);
         self.tell(&collector.host, host);
-        let tasks = [self.look_up_instance(host, sender), self.collect_at_interval(host, collector)];
-        lock(&self.tasks).extend(tasks.into_iter().chain(answering).chain(standing));
+        let looking = self.look_up_instance(host, found, asked);
+        let tasks = [looking, self.collect_at_interval(host, collector)];
+        lock(&self.tasks).extend(tasks.into_iter().chain(asking).chain(answering).chain(standing));
         Ok(())
     }
 

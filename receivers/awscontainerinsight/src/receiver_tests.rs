@@ -67,6 +67,7 @@ async fn start_with(
         cluster_name_from: "not known",
         kubelet: None,
         namespace: None,
+        address: None,
     };
     let telemetry = TestTelemetry::default();
     let settings: Settings = telemetry.settings(Kind::Receiver, "awscontainerinsightreceiver");
@@ -75,6 +76,7 @@ async fn start_with(
         surroundings,
         paths: paths_below(root.path()),
         instance_sources: Mutex::new(instance_sources),
+        questions: None,
         pods: Mutex::new(pods),
     };
     let receiver = Receiver::new(settings, Arc::new(config), output, machine);
@@ -183,7 +185,7 @@ async fn a_broken_source_takes_along_only_its_own_fields() {
 #[tokio::test(start_paused = true)]
 async fn what_was_found_and_what_is_missing_is_told_once() {
     let (log, _guard) = capture_log();
-    let yaml = "{accelerated_compute_metrics: true, region: us-east-1}";
+    let yaml = "{accelerated_compute_metrics: true, num_workers: 1}";
     let running = start(yaml, RecordingSink::new(), vec![]).await;
     sleep(2 * MINUTE).await;
     running.shut_down(MINUTE).await.unwrap();
@@ -195,7 +197,7 @@ async fn what_was_found_and_what_is_missing_is_told_once() {
     told("cgroup=\"v2\"");
     told("cores=2");
     told("kubelet=\"no address");
-    told("accelerated_compute_metrics, region");
+    told("accelerated_compute_metrics, num_workers");
     told("set the key cluster_name or the environment variable CLUSTER_NAME");
 }
 
@@ -246,10 +248,15 @@ impl InstanceSource for KnowsLater {
         "a test"
     }
 
-    async fn ask(&self) -> Result<Instance, BoxError> {
+    async fn ask(&self, _known: &Instance) -> Result<Instance, BoxError> {
         let text = |text: &str| Some(text.to_owned());
         let known = Instant::now() >= self.0;
-        let instance = Instance { id: text("i-1"), kind: text("m5.large"), availability_zone: text("z") };
+        let instance = Instance {
+            id: text("i-1"),
+            kind: text("m5.large"),
+            availability_zone: text("z"),
+            ..Instance::default()
+        };
         known.then_some(instance).ok_or_else(|| "not yet".into())
     }
 }
@@ -318,12 +325,11 @@ async fn the_node_object_names_the_instance() {
     let url = server.url();
     let connect = move || k8s::ApiServer::new(k8s::ApiServerConfig::new(url.parse().unwrap()));
     let source = NodeObject { node: "node-1".to_owned(), connect: Box::new(connect) };
-    let instance = source.ask().await.unwrap();
-    assert!(instance.is_complete());
+    let instance = source.ask(&Instance::default()).await.unwrap();
     assert_eq!(instance.id.as_deref(), Some("i-0aa11bb22cc33dd44"));
 
     server.forbid("/api/v1/nodes/node-1", "no");
-    let error = source.ask().await.unwrap_err();
+    let error = source.ask(&Instance::default()).await.unwrap_err();
     assert!(error.to_string().contains("allow the service account `get` on `nodes`"), "{error}");
 }
 

@@ -4,7 +4,7 @@ use pdata::metrics::Number;
 use pdata::{Batch, MetricsBuilder, ResourceMetricsBuilder};
 
 /// The value of the attribute `Version`. The EMF exporter replaces it in its version 1.
-const VERSION: &str = "0";
+pub(crate) const VERSION: &str = "0";
 
 /// What a record is about: the attribute `Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) enum RecordType {
     DaemonSet,
     StatefulSet,
     ReplicaSet,
+    ControlPlane,
+    HyperPodNode,
 }
 
 /// A metric's name behind its type's prefix, and its unit.
@@ -69,6 +71,7 @@ pub(crate) mod field {
         "Count": MEMORY_FAILCNT = "memory_failcnt", FILESYSTEM_INODES = "filesystem_inodes",
             FILESYSTEM_INODES_FREE = "filesystem_inodes_free",
             NUMBER_OF_RUNNING_PODS = "number_of_running_pods",
+            NUMBER_OF_RUNNING_TASKS = "number_of_running_tasks",
             NUMBER_OF_RUNNING_CONTAINERS = "number_of_running_containers",
             NUMBER_OF_CONTAINERS = "number_of_containers",
             NUMBER_OF_CONTAINER_RESTARTS = "number_of_container_restarts",
@@ -94,7 +97,10 @@ pub(crate) mod field {
             NODE_COUNT = "node_count", FAILED_NODE_COUNT = "failed_node_count",
             REPLICAS_DESIRED = "replicas_desired", REPLICAS_READY = "replicas_ready",
             REPLICAS_AVAILABLE = "status_replicas_available",
-            REPLICAS_UNAVAILABLE = "status_replicas_unavailable";
+            REPLICAS_UNAVAILABLE = "status_replicas_unavailable",
+            HEALTH_SCHEDULABLE = "schedulable", HEALTH_UNSCHEDULABLE = "unschedulable",
+            HEALTH_PENDING_REPLACEMENT = "unschedulable_pending_replacement",
+            HEALTH_PENDING_REBOOT = "unschedulable_pending_reboot";
         "Count/Second": MEMORY_PGFAULT = "memory_pgfault", MEMORY_PGMAJFAULT = "memory_pgmajfault",
             MEMORY_HIERARCHICAL_PGFAULT = "memory_hierarchical_pgfault",
             MEMORY_HIERARCHICAL_PGMAJFAULT = "memory_hierarchical_pgmajfault",
@@ -154,6 +160,8 @@ impl RecordType {
             Self::DaemonSet => "ClusterDaemonSet",
             Self::StatefulSet => "ClusterStatefulSet",
             Self::ReplicaSet => "ClusterReplicaSet",
+            Self::ControlPlane => "ControlPlane",
+            Self::HyperPodNode => "HyperPodNode",
         }
     }
 
@@ -168,13 +176,18 @@ impl RecordType {
             Self::PodNet => "pod_interface_",
             Self::Container | Self::ContainerFs => "container_",
             Self::Cluster => "cluster_",
+            Self::HyperPodNode => "hyperpod_node_health_status_",
             Self::ClusterNamespace => "namespace_",
             Self::ClusterService => "service_",
-            Self::Deployment | Self::DaemonSet | Self::StatefulSet | Self::ReplicaSet => "",
+            Self::Deployment
+            | Self::DaemonSet
+            | Self::StatefulSet
+            | Self::ReplicaSet
+            | Self::ControlPlane => "",
         }
     }
 
-    /// The attribute `Sources`: JSON in a string.
+    /// The attribute `Sources`: JSON in a string; empty for none.
     pub(crate) fn sources(self) -> &'static str {
         match self {
             Self::Node => r#"["cadvisor","/proc","pod","calculated"]"#,
@@ -193,8 +206,10 @@ impl RecordType {
             | Self::Deployment
             | Self::DaemonSet
             | Self::StatefulSet
-            | Self::ReplicaSet => r#"["apiserver"]"#,
+            | Self::ReplicaSet
+            | Self::ControlPlane => r#"["apiserver"]"#,
             Self::NodeDiskIo | Self::InstanceDiskIo => r#"["cadvisor"]"#,
+            Self::HyperPodNode => "",
         }
     }
 }
@@ -206,8 +221,16 @@ impl Records {
         let mut resource = self.builder.resource();
         resource.attribute("Type", kind.as_str());
         resource.attribute("Version", VERSION);
-        resource.attribute("Sources", kind.sources());
+        if !kind.sources().is_empty() {
+            resource.attribute("Sources", kind.sources());
+        }
         Record { resource, name: &mut self.name, prefix: kind.prefix(), time_unix_nano }
+    }
+
+    /// Begins a resource of metrics that somebody else named.
+    pub(crate) fn resource(&mut self) -> ResourceMetricsBuilder<'_> {
+        self.count += 1;
+        self.builder.resource()
     }
 
     /// How many records there are.

@@ -33,6 +33,8 @@ pub(crate) struct Surroundings {
     pub(crate) kubelet: Option<String>,
     /// The namespace of this pod.
     pub(crate) namespace: Option<String>,
+    /// The machine's address, as far as somebody says it.
+    pub(crate) address: Option<String>,
 }
 
 impl Orchestrator {
@@ -67,10 +69,9 @@ impl Surroundings {
         let (node_name, node_name_from) = node_name(config, &variable, orchestrator, machine_name);
         let (cluster_name, cluster_name_from) = cluster_name(config, &variable);
         let node = node_name.clone().filter(|_| node_name_from != FROM_MACHINE);
-        let kubelet = variable("HOST_IP")
-            .or_else(|| Some(config.keys.host_ip.clone()).filter(|address| !address.is_empty()))
-            .or(node)
-            .filter(|_| orchestrator == Orchestrator::Eks);
+        let configured = Some(config.keys.host_ip.clone()).filter(|address| !address.is_empty());
+        let address = variable("HOST_IP").or(configured);
+        let kubelet = address.clone().or(node).filter(|_| orchestrator == Orchestrator::Eks);
         Self {
             orchestrator,
             orchestrator_from,
@@ -80,13 +81,20 @@ impl Surroundings {
             cluster_name_from,
             kubelet,
             namespace: variable("K8S_NAMESPACE"),
+            address,
         }
     }
 
-    /// What is missing although records should have it, and what to do about it.
-    pub(crate) fn remedies(&self) -> Vec<&'static str> {
+    /// Whether the cluster's name is left to EC2's tags. With ECS the agent says it.
+    pub(crate) fn needs_cluster_name(&self) -> bool {
+        self.cluster_name.is_none() && self.orchestrator == Orchestrator::Eks
+    }
+
+    /// What is missing although records should have it, and what to do about it. `will_ask` is whether somebody is asked
+    /// for the cluster's name later on.
+    pub(crate) fn remedies(&self, will_ask: bool) -> Vec<&'static str> {
         let mut remedies = Vec::new();
-        if self.cluster_name.is_none() {
+        if self.cluster_name.is_none() && !will_ask {
             remedies.push(
                 "the cluster's name is not known, so records have no ClusterName: set the key cluster_name or the \
                  environment variable CLUSTER_NAME",
@@ -127,8 +135,13 @@ fn orchestrator(
     if in_cluster {
         return (Orchestrator::Eks, "KUBERNETES_SERVICE_HOST or a service account's token");
     }
-    if variable("ECS_CONTAINER_METADATA_URI_V4").is_some() {
-        return (Orchestrator::Ecs, "ECS_CONTAINER_METADATA_URI_V4");
+    if !config.keys.kube_config_path.is_empty() {
+        return (Orchestrator::Eks, "the key kube_config_path");
+    }
+    for name in ["ECS_CONTAINER_METADATA_URI_V4", "ECS_CONTAINER_METADATA_URI"] {
+        if variable(name).is_some() {
+            return (Orchestrator::Ecs, name);
+        }
     }
     if variable("AWS_EXECUTION_ENV").is_some_and(|value| value.starts_with("AWS_ECS")) {
         return (Orchestrator::Ecs, "AWS_EXECUTION_ENV");
@@ -190,11 +203,13 @@ mod tests {
         check("{}", &[], false, Orchestrator::None);
         check("{}", &[], true, Orchestrator::Eks);
         check("{}", &[ecs], false, Orchestrator::Ecs);
+        check("{}", &[("ECS_CONTAINER_METADATA_URI", "http://169.254.170.2/v3/x")], false, Orchestrator::Ecs);
         check("{}", &[ecs], true, Orchestrator::Eks);
         check("{}", &[("AWS_EXECUTION_ENV", "AWS_ECS_EC2")], false, Orchestrator::Ecs);
         check("{}", &[("AWS_EXECUTION_ENV", "AWS_Lambda_nodejs20.x")], false, Orchestrator::None);
         check("{}", &[("ECS_CONTAINER_METADATA_URI_V4", "")], false, Orchestrator::None);
         check("container_orchestrator: eks", &[], false, Orchestrator::Eks);
+        check("kube_config_path: /k", &[], false, Orchestrator::Eks);
         check("container_orchestrator: ecs", &[], true, Orchestrator::Ecs);
         check("container_orchestrator: none", &[], true, Orchestrator::None);
     }
@@ -224,7 +239,7 @@ mod tests {
     #[test]
     fn remedies() {
         fn check(yaml: &str, in_cluster: bool, expected: &[&str]) {
-            let remedies = discover(yaml, &[], in_cluster).remedies();
+            let remedies = discover(yaml, &[], in_cluster).remedies(false);
             let begins: Vec<_> = remedies.iter().map(|text| text.split(" is not").next().unwrap()).collect();
             assert_eq!(begins, expected, "{yaml} {in_cluster}");
         }
@@ -233,6 +248,7 @@ mod tests {
         check("{}", true, &["the cluster's name", "the node's name", "the kubelet's address"]);
         check("{cluster_name: c, host_name: h}", true, &[]);
         check("{cluster_name: c, host_ip: 10.0.0.1}", true, &["the node's name"]);
+        assert_eq!(discover("{}", &[], false).remedies(true), [""; 0]);
     }
 
     #[test]

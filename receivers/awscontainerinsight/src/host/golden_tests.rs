@@ -56,6 +56,17 @@ async fn golden_records() {
     }
 }
 
+/// What two collections of the machine `tree` are as text. On a thread with a clock of its own, as sizes of filesystems are
+/// asked for on one that cannot be paused.
+pub(crate) fn collected(tree: &'static str, enhanced: bool) -> String {
+    let case = Case { name: tree, tree, orchestrator: Orchestrator::Eks, enhanced, known: true };
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(collect_twice(&case))
+    });
+    thread.join().unwrap()
+}
+
 async fn collect_twice(case: &Case) -> String {
     let root = tempfile::tempdir().unwrap();
     let paths = paths_below(root.path());
@@ -71,12 +82,14 @@ async fn collect_twice(case: &Case) -> String {
         cluster_name_from: "",
         kubelet: None,
         namespace: None,
+        address: None,
     };
     let mut identity = Identity::new(&surroundings, paths.sys.clone());
     identity.set_instance(&Instance {
         id: known("i-0aa11bb22cc33dd44"),
         kind: known("m6i.large"),
         availability_zone: known("us-east-1b"),
+        ..Instance::default()
     });
     let mut host = HostSource::new(paths, case.orchestrator, case.enhanced);
     host.set_sizes(size);

@@ -6,6 +6,8 @@ use node::{CpuUsage, DeviceNumber, DiskIo, FilesystemUsage, Interface, IoCounts,
 
 use crate::cluster::Cluster;
 use crate::collector::Moment;
+use crate::ec2::Persistent;
+use crate::ecs::Reserved;
 use crate::figures::{
     PER_SECOND, counters, millicores, sum, traffic, write_cpu, write_memory, write_network,
 };
@@ -23,14 +25,25 @@ pub(crate) struct Sample {
     pub(crate) interfaces: Option<Vec<Interface>>,
     pub(crate) disks: Option<Vec<DiskIo>>,
     pub(crate) filesystems: Vec<(Arc<str>, FilesystemUsage)>,
+    /// Devices that are mounted as volumes of Kubernetes.
+    pub(crate) persistent: Vec<(Arc<str>, Persistent)>,
 }
 
-/// What Kubernetes knows of the machine.
+impl Sample {
+    fn persistent(&self, device: &str) -> Option<&Persistent> {
+        let found = self.persistent.iter().find(|(known, _)| **known == *device);
+        found.map(|(_, persistent)| persistent)
+    }
+}
+
+/// What Kubernetes or ECS knows of the machine.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Extra<'a> {
     /// Of the machine's pods, where they are known.
     pub(crate) totals: Option<Totals>,
     pub(crate) cluster: Option<&'a Cluster>,
+    /// With ECS, of the machine's tasks.
+    pub(crate) reserved: Option<Reserved>,
 }
 
 /// The four types of records that a machine has.
@@ -136,6 +149,9 @@ impl HostRecords {
         if let Some(totals) = extra.totals {
             totals.write(&mut record, machine, millicores_used.is_some(), working_set.is_some());
         }
+        if let Some(reserved) = extra.reserved {
+            reserved.write(&mut record, machine);
+        }
         if let Some(cluster) = extra.cluster {
             cluster.describe_node(identity.node_name(), &mut record);
         }
@@ -145,7 +161,7 @@ impl HostRecords {
         for (device, usage) in &sample.filesystems {
             let mut record = records.record(self.types.filesystem, at.unix_nano);
             identity.describe(&mut record);
-            identity.describe_device(&mut record, device);
+            identity.describe_volume(&mut record, device, sample.persistent(device));
             // The class of filesystem, in upstream's words: everything that is asked for its size in the usual way.
             record.attribute("fstype", "vfs");
             record.int(field::FILESYSTEM_USAGE, Some(usage.usage));
@@ -169,7 +185,7 @@ impl HostRecords {
             }
             let mut record = records.record(self.types.disk, at.unix_nano);
             identity.describe(&mut record);
-            identity.describe_device(&mut record, &disk.device);
+            identity.describe_volume(&mut record, &disk.device, sample.persistent(&disk.device));
             for (field, rate) in DISK_IO.into_iter().zip(rates) {
                 record.double(field, rate.map(|rate| rate * PER_SECOND));
             }

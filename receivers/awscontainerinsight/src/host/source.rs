@@ -7,6 +7,7 @@ use node::{DeviceNumber, Filesystem, Host, HostPaths, MountView};
 use super::filesystems::FilesystemSizes;
 use super::records::{Extra, HostRecords, Sample, Types};
 use crate::collector::Moment;
+use crate::ec2::Persistent;
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::record::Records;
@@ -71,7 +72,6 @@ impl HostSource {
     }
 
     /// Adds the machine's records as of now. A source that cannot be read leaves out its fields or records only.
-    ///
     pub(crate) async fn collect(
         &mut self,
         at: Moment,
@@ -86,9 +86,8 @@ impl HostSource {
 
     async fn read(&mut self, health: &mut Health) {
         let Self { host, sizes, mounted, sample, .. } = self;
-        if sample.machine.cores.is_none() || sample.machine.memory.is_none() {
-            sample.machine = health.check("machine", host.machine()).unwrap_or_default();
-        }
+        let machine = host.machine_since(sample.machine);
+        sample.machine = health.check("machine", machine).unwrap_or(sample.machine);
         sample.cpu = health.check("cpu", host.cpu());
         sample.memory = health.check("memory", host.memory());
         sample.interfaces = health.check("network", host.network());
@@ -96,6 +95,12 @@ impl HostSource {
         sample.filesystems.clear();
         if let Some(filesystems) = health.check("filesystems", host.filesystems()) {
             sizes.read(&filesystems, health, &mut sample.filesystems).await;
+            if !Arc::ptr_eq(mounted, &filesystems) {
+                let persistent = filesystems.iter().filter_map(|mounted| {
+                    Some((Arc::clone(&mounted.device), Persistent::at(&mounted.mount_point)?))
+                });
+                sample.persistent = persistent.collect();
+            }
             *mounted = filesystems;
         }
     }

@@ -14,10 +14,12 @@ use super::KubeletPods;
 use super::test_machine::{Answers, Reply, Rig, TestMachine, id, options, uid};
 use crate::cluster::{Cluster, Wanted};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+
+pub(crate) type Found = BTreeMap<(String, String), BTreeMap<String, String>>;
 
 /// Records by type and pod, container or nothing: their attributes and metrics as text.
-fn records(batch: &Batch) -> BTreeMap<(String, String), BTreeMap<String, String>> {
+pub(crate) fn records(batch: &Batch) -> Found {
     let mut records = BTreeMap::new();
     for resource in resources(batch) {
         let mut fields = BTreeMap::new();
@@ -39,17 +41,12 @@ fn records(batch: &Batch) -> BTreeMap<(String, String), BTreeMap<String, String>
     records
 }
 
-fn field<'a>(
-    records: &'a BTreeMap<(String, String), BTreeMap<String, String>>,
-    kind: &str,
-    pod: &str,
-    name: &str,
-) -> Option<&'a str> {
+pub(crate) fn field<'a>(records: &'a Found, kind: &str, pod: &str, name: &str) -> Option<&'a str> {
     records.get(&(kind.to_owned(), pod.to_owned()))?.get(name).map(String::as_str)
 }
 
 /// A pod with one container, which runs.
-fn pod(number: u64, restarts: u32) -> Value {
+pub(crate) fn pod(number: u64, restarts: u32) -> Value {
     json!({
         "metadata": {"name": format!("pod-{number}"), "namespace": "ns", "uid": uid(number)},
         "spec": {"containers": [{"name": "app", "resources": {"requests": {"cpu": "100m"}}}]},
@@ -59,18 +56,20 @@ fn pod(number: u64, restarts: u32) -> Value {
     })
 }
 
-/// A machine that runs some of the pods.
-fn machine(pods: impl Iterator<Item = u64>) -> TestMachine {
+/// A machine that runs some of the pods, each with a process.
+pub(crate) fn machine(pods: impl Iterator<Item = u64>) -> TestMachine {
     let machine = TestMachine::new(true);
     for number in pods {
         let group = machine.pod("burstable", &uid(number));
         machine.figures(&group, 1000, 1000);
-        machine.figures(&machine.container(&group, number), 900, 900);
+        let container = machine.container(&group, number);
+        machine.figures(&container, 900, 900);
+        machine.process(10_000 + number as u32, &container, 1000, None);
     }
     machine
 }
 
-fn rig(pods: impl Iterator<Item = u64>) -> Rig {
+pub(crate) fn rig(pods: impl Iterator<Item = u64>) -> Rig {
     Rig::new(machine(pods), options(false), Cluster::default())
 }
 
@@ -235,7 +234,7 @@ async fn static_pods_are_found_by_their_hash() {
 async fn faults_of_a_real_connection() {
     let server = FakeApiServer::start().await;
     let config = KubeletConfig { token_file: None, ca_file: None, ..KubeletConfig::new(server.url()) };
-    let kubelet = Box::new(KubeletPods::new(config));
+    let kubelet = Box::new(KubeletPods::new(move || k8s::Kubelet::new(config.clone())));
     let mut rig =
         Rig::with_source(machine(1..2), options(false), Cluster::default(), kubelet, Answers::default());
     let list =
@@ -280,7 +279,11 @@ async fn services_and_the_node_come_from_the_api_server() {
     let cluster = Cluster::watch(&watches, &wanted);
     cluster.synced().await;
     let mut rig = Rig::new(machine(1..3), options(true), cluster);
-    rig.answer([Reply::Pods(json!([pod(1, 0), pod(2, 0)]))]);
+    let reply = || Reply::Pods(json!([pod(1, 0), pod(2, 0)]));
+    rig.answer([reply(), reply()]);
+    // The first collection finds out which namespaces matter.
+    rig.collect().await;
+    rig.pods.cluster().synced().await;
     let found = records(&rig.collect().await);
     assert_eq!(field(&found, "Pod", "pod-1", "Service"), Some("admin"));
     assert_eq!(field(&found, "Container", "pod-1", "Service"), Some("admin"));

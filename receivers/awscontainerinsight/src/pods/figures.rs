@@ -54,12 +54,52 @@ impl GroupFigures {
         Self { path: path.into(), cpu, memory }
     }
 
+    /// Adds the figures of another group of the same pod, which has a second only if its containers lie outside of its own.
+    pub(super) fn add(&mut self, other: Self) {
+        if self.path.is_empty() {
+            *self = other;
+            return;
+        }
+        self.cpu = sum(self.cpu, other.cpu, |one, other| CpuUsage {
+            total: sum(one.total, other.total, u64::saturating_add),
+            user: sum(one.user, other.user, u64::saturating_add),
+            system: sum(one.system, other.system, u64::saturating_add),
+        });
+        self.memory = sum(self.memory, other.memory, |one, other| {
+            let add =
+                |field: fn(&MemoryStats) -> Option<u64>| sum(field(&one), field(&other), u64::saturating_add);
+            MemoryStats {
+                usage: add(|stats| stats.usage),
+                // Peaks of different moments are no peak.
+                max_usage: None,
+                failcnt: add(|stats| stats.failcnt),
+                cache: add(|stats| stats.cache),
+                rss: add(|stats| stats.rss),
+                mapped_file: add(|stats| stats.mapped_file),
+                swap: add(|stats| stats.swap),
+                inactive_file: add(|stats| stats.inactive_file),
+                pgfault: add(|stats| stats.pgfault),
+                pgmajfault: add(|stats| stats.pgmajfault),
+                total_pgfault: add(|stats| stats.total_pgfault),
+                total_pgmajfault: add(|stats| stats.total_pgmajfault),
+            }
+        });
+    }
+
     /// What groups in this one may have in swap space, if this one was to be asked: without any of its own, nothing.
     pub(super) fn swap_below(&self, swap: node::Swap) -> node::Swap {
         match self.memory.as_ref().and_then(|memory| memory.swap) {
             Some(0) => node::Swap::Absent,
             _ => swap,
         }
+    }
+}
+
+/// Both together, or the one there is.
+fn sum<T>(one: Option<T>, other: Option<T>, add: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(add(one, other)),
+        (one, other) => one.or(other),
     }
 }
 

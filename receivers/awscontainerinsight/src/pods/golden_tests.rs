@@ -130,7 +130,7 @@ fn lay_out_pods(machine: &TestMachine, second: bool) {
     }
 }
 
-async fn collect_twice(v2: bool, enhanced: bool) -> [Batch; 2] {
+pub(crate) async fn collect_twice(v2: bool, enhanced: bool) -> [Batch; 2] {
     let mut rig = Rig::new(TestMachine::new(v2), options(enhanced), Cluster::default());
     rig.answer([listed(false), listed(true)].map(Reply::Pods));
     lay_out_pods(&rig.machine, false);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use component::{Search, async_trait};
 use k8s::row::{Pod, Uid};
-use k8s::{Interner, Keys, Kubelet, KubeletConfig, Projection};
+use k8s::{Interner, Keys, Kubelet, Projection};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -28,10 +28,13 @@ pub(crate) trait PodSource: Send {
     async fn pods(&mut self) -> Result<Vec<Pod>, k8s::Error>;
 }
 
+/// Makes a connection to the kubelet.
+type Connect = Box<dyn Fn() -> Result<Kubelet, k8s::Error> + Send>;
+
 /// The kubelet of this node. Its answer, megabytes of JSON, is decoded pod by pod as it arrives, so that it holds up
 /// nobody.
 pub(crate) struct KubeletPods {
-    config: KubeletConfig,
+    connect: Connect,
     kubelet: Option<Kubelet>,
     projection: Projection,
     interner: Interner,
@@ -75,8 +78,8 @@ pub(crate) struct Answering {
 }
 
 impl KubeletPods {
-    /// The kubelet that `config` describes, first reached when it is first asked.
-    pub(crate) fn new(config: KubeletConfig) -> Self {
+    /// The kubelet that `connect` reaches, when it is first asked.
+    pub(crate) fn new(connect: impl Fn() -> Result<Kubelet, k8s::Error> + Send + 'static) -> Self {
         let projection = Projection {
             labels: Keys::All,
             annotations: Keys::named([CONFIG_HASH]),
@@ -84,7 +87,7 @@ impl KubeletPods {
             containers: true,
             status: true,
         };
-        Self { config, kubelet: None, projection, interner: Interner::default() }
+        Self { connect: Box::new(connect), kubelet: None, projection, interner: Interner::default() }
     }
 }
 
@@ -93,7 +96,7 @@ impl PodSource for KubeletPods {
     async fn pods(&mut self) -> Result<Vec<Pod>, k8s::Error> {
         let kubelet = match &self.kubelet {
             Some(kubelet) => kubelet,
-            None => self.kubelet.insert(Kubelet::new(self.config.clone())?),
+            None => self.kubelet.insert((self.connect)()?),
         };
         kubelet.pods(&self.projection, &self.interner).await
     }

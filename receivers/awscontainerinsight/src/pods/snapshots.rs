@@ -1,4 +1,4 @@
-//! What containers' own files take, measured on a thread that may block for as long as a disk does.
+//! What containers' own files and logs take, measured on a thread that may block for as long as a disk does.
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
@@ -33,6 +33,9 @@ pub(super) struct Snapshots {
     changed: bool,
 }
 
+/// Failures in a row, without any success, that are no accident: a container may always have just ended.
+const FAILURES: u32 = 3;
+
 /// What is known of a container's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Directory {
@@ -40,7 +43,14 @@ enum Directory {
     Sought(u32),
     /// It has none of its own, or none that can be found.
     None,
-    At(PathBuf),
+    At(Places),
+}
+
+/// Where a container writes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Places {
+    files: PathBuf,
+    logs: PathBuf,
 }
 
 #[derive(Debug, Default)]
@@ -52,10 +62,21 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     /// What to measure from now on, if that has changed.
-    wanted: Option<Vec<(Box<str>, PathBuf)>>,
+    wanted: Option<Vec<(Box<str>, Places)>>,
     measured: HashMap<Box<str>, Files>,
+    /// Why the last attempt failed, as long as none succeeds.
+    trouble: Option<Arc<node::Error>>,
+    /// How many attempts have failed since.
+    failures: u32,
     stop: bool,
 }
+
+/// Why no container's files can be measured.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no container's files can be measured: HOST_ROOT has to name where the host's root directory is mounted"
+)]
+pub(super) struct FilesError(#[source] Arc<node::Error>);
 
 impl Snapshots {
     /// Of the containers of the machine whose `/` is at `root`; nothing is measured yet.
@@ -75,10 +96,12 @@ impl Snapshots {
         self.look_ups = 0;
     }
 
-    /// What a container's files take, if that is known by now. Otherwise it will be measured.
+    /// What a container's files take, if that is known by now. Otherwise it will be measured. Its logs are in the directory
+    /// that `logs` names.
     pub(super) fn of(
         &mut self,
         container: &ContainerCgroup,
+        logs: impl FnOnce() -> PathBuf,
         cgroups: &Cgroups,
         processes: &mut Processes,
         buffer: &mut Buffer,
@@ -95,7 +118,7 @@ impl Snapshots {
             // A process may end while it is asked.
             let directory = process.and_then(|process| node::upper_directory(&process, buffer).ok());
             let directory = match directory {
-                Some(Some(path)) => Directory::At(path),
+                Some(Some(files)) => Directory::At(Places { files, logs: logs() }),
                 Some(None) => Directory::None,
                 None if sought + 1 >= ATTEMPTS => Directory::None,
                 None => Directory::Sought(sought + 1),
@@ -118,16 +141,30 @@ impl Snapshots {
             .directories
             .iter()
             .filter_map(|(id, directory)| match directory {
-                Directory::At(path) => Some((id.clone(), path.clone())),
+                Directory::At(places) => Some((id.clone(), places.clone())),
                 Directory::Sought(_) | Directory::None => None,
             })
             .collect();
         let mut state = self.shared.lock();
         state.measured.retain(|id, _| self.directories.contains_key(id));
+        if wanted.is_empty() {
+            (state.trouble, state.failures) = (None, 0);
+        }
         state.wanted = Some(wanted);
         drop(state);
         self.shared.news.notify_one();
         self.start();
+    }
+
+    /// The failure, if nothing at all can be measured.
+    pub(super) fn trouble(&self) -> Result<(), FilesError> {
+        let state = self.shared.lock();
+        match &state.trouble {
+            Some(error) if state.measured.is_empty() && state.failures >= FAILURES => {
+                Err(FilesError(Arc::clone(error)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn start(&mut self) {
@@ -174,19 +211,21 @@ impl Shared {
 /// The thread.
 fn measure(root: &Path, shared: &Shared) {
     let mut walker = Walker::new(root.to_owned(), WalkBounds::default());
-    let mut devices = HashMap::new();
+    let mut places: HashMap<Box<str>, Places> = HashMap::new();
     let mut go_on = true;
     while go_on {
         if let Some(wanted) = shared.lock().wanted.take() {
-            devices = wanted.iter().map(|(id, path)| (id.clone(), path.clone())).collect();
-            walker.set(wanted);
+            walker.set(wanted.iter().map(|(id, places)| (id.clone(), places.files.clone())));
+            places = wanted.into_iter().collect();
         }
         let pause = match walker.step(Instant::now(), STEP) {
             Progress::Working => Some(PAUSE),
             Progress::Idle(until) => until.map(|until| until.saturating_duration_since(Instant::now())),
             Progress::Measured { id, usage } => {
-                let device = devices.get(&id).and_then(|path| device_of(root, path));
-                note(shared, id, usage, device);
+                let places = places.get(&id);
+                let device = places.and_then(|places| device_of(root, &places.files));
+                let logs = places.map_or(0, |places| node::log_bytes(root, &places.logs));
+                note(shared, id, usage, logs, device);
                 Some(Duration::ZERO)
             }
         };
@@ -198,16 +237,21 @@ fn note(
     shared: &Shared,
     id: Box<str>,
     usage: Result<node::SnapshotUsage, node::Error>,
+    logs: u64,
     device: Option<DeviceNumber>,
 ) {
     let mut state = shared.lock();
     match usage {
-        Ok(usage) => {
+        Ok(mut usage) => {
+            (state.trouble, state.failures) = (None, 0);
+            usage.used_bytes = usage.used_bytes.saturating_add(logs);
             state.measured.insert(id, Files { usage, device });
         }
         Err(error) => {
             tracing::debug!(container = %id, error = crate::health::chain(&error), "cannot measure its files");
             state.measured.remove(&id);
+            state.trouble = Some(Arc::new(error));
+            state.failures = state.failures.saturating_add(1);
         }
     }
 }
@@ -232,7 +276,10 @@ mod tests {
         std::fs::create_dir(root.path().join("upper")).unwrap();
         std::fs::write(root.path().join("upper/file"), vec![1; 100_000]).unwrap();
         let mut snapshots = Snapshots::new(root.path().to_owned());
-        snapshots.directories.insert("1".into(), Directory::At("/upper".into()));
+        std::fs::create_dir(root.path().join("logs")).unwrap();
+        std::fs::write(root.path().join("logs/0.log"), vec![1; 100_000]).unwrap();
+        let places = Places { files: "/upper".into(), logs: "/logs".into() };
+        snapshots.directories.insert("1".into(), Directory::At(places));
         snapshots.directories.insert("2".into(), Directory::None);
         snapshots.changed = true;
         snapshots.end(&HashSet::from(["1", "2"]));
@@ -245,7 +292,7 @@ mod tests {
             assert!(Instant::now() < end, "not measured in time");
             std::thread::yield_now();
         };
-        assert!((100_000..200_000).contains(&files.usage.used_bytes), "{files:?}");
+        assert!((200_000..300_000).contains(&files.usage.used_bytes), "{files:?}");
         assert_eq!(files.device, device_of(root.path(), Path::new("/")));
         assert!(files.device.is_some());
 

@@ -1,9 +1,10 @@
 //! Reads pods and containers and has their records made.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use k8s::row::ContainerId;
+use k8s::row::{ContainerId, Phase, Pod};
 use node::{Cgroups, Host, HostPaths, Machine, PodCgroup, PodNetwork, PodNetworks, PodTable, Processes};
 
 use super::figures::{ContainerFigures, GroupFigures, PodFigures, Trouble};
@@ -62,6 +63,7 @@ impl PodsSource {
     pub(crate) async fn refresh(&mut self, health: &mut Health) {
         let refreshed = self.list.refresh().await;
         health.check("the kubelet's pods", refreshed);
+        self.cluster.settle().await;
     }
 
     /// What the pods take together, if they are known.
@@ -99,7 +101,11 @@ impl PodsSource {
         };
         let services = self.cluster.services(&listed.pods);
         for (index, pod) in listed.pods.iter().enumerate() {
-            let figures = figures.get_mut(index).and_then(Option::take).unwrap_or_default();
+            let figures = figures.get_mut(index).and_then(Option::take);
+            if figures.is_none() && has_had_its_last_record(pod, before.as_deref()) {
+                continue;
+            }
+            let figures = figures.unwrap_or_default();
             let context = Context {
                 at,
                 machine,
@@ -130,6 +136,7 @@ impl Kernel {
         }
         networks.retain(table.iter());
         let (mut groups, mut traffic) = (Trouble::default(), Trouble::default());
+        let mut sight = Sight::default();
         let mut all: Vec<Option<PodFigures>> = Vec::new();
         all.resize_with(listed.pods.len(), || None);
         let mut not_listed = 0_usize;
@@ -142,15 +149,17 @@ impl Kernel {
                 not_listed += 1;
                 continue;
             };
-            let figures = slot.insert(PodFigures {
-                group: GroupFigures::read(&group.path, &mut group.group, swap, buffer, &mut groups),
-                ..PodFigures::default()
-            });
-            let swap = figures.group.swap_below(swap);
+            let own = GroupFigures::read(&group.path, &mut group.group, swap, buffer, &mut groups);
+            let swap = own.swap_below(swap);
+            let figures = slot.get_or_insert_default();
+            figures.group.add(own);
             for container in &mut group.containers {
                 let id = ContainerId::new(&container.id);
                 // What the kubelet does not know is the sandbox, which runs nothing.
-                let Some(index) = pod.containers.iter().position(|known| known.id == id) else { continue };
+                let known = pod.containers.iter().enumerate().find(|(_, known)| known.id == id);
+                let Some((index, known)) = known else { continue };
+                let logs =
+                    || node::log_directory(&pod.meta.namespace, &pod.meta.name, &group.uid, &known.name);
                 figures.containers.push(ContainerFigures {
                     index,
                     group: GroupFigures::read(
@@ -162,12 +171,15 @@ impl Kernel {
                     ),
                     files: snapshots
                         .as_mut()
-                        .and_then(|snapshots| snapshots.of(container, cgroups, processes, buffer)),
+                        .and_then(|snapshots| snapshots.of(container, logs, cgroups, processes, buffer)),
                 });
             }
-            if !pod.host_network {
+            // Of several groups of a pod one is enough to see its network.
+            if !pod.host_network && figures.interfaces.is_empty() {
                 let network = networks.read(group, cgroups, processes, buffer);
-                figures.interfaces = interfaces(traffic.note(network));
+                let network = traffic.note(network);
+                sight.note(pod, group, network.as_ref());
+                figures.interfaces = interfaces(network);
             }
         }
         if not_listed > 0 {
@@ -176,11 +188,54 @@ impl Kernel {
         if let Some(snapshots) = snapshots {
             let ids: HashSet<&str> = table.iter().flat_map(ids).collect();
             snapshots.end(&ids);
+            health.check("files of containers", snapshots.trouble());
         }
+        health.check("processes of pods", sight.into_result(processes.proc()));
         health.check("control groups of pods", groups.into_result());
         health.check("network of pods", traffic.into_result());
         all
     }
+}
+
+/// Whether processes of pods can be seen at all.
+#[derive(Debug, Default)]
+struct Sight {
+    seen: bool,
+    unseen: bool,
+}
+
+/// Why pods have neither network nor files.
+#[derive(Debug, thiserror::Error)]
+enum SightError {
+    #[error(
+        "no process of any pod is below {}, so pods have no network and containers no files: give the collector's pod \
+         `hostPID: true`, or mount the host's /proc and name it by HOST_PROC", .0.display()
+    )]
+    Blind(PathBuf),
+}
+
+impl Sight {
+    fn note(&mut self, pod: &Pod, group: &PodCgroup, network: Option<&PodNetwork>) {
+        match network {
+            Some(PodNetwork::Interfaces(_) | PodNetwork::Host) => self.seen = true,
+            // One that starts or ends may have none.
+            Some(PodNetwork::NoProcess) if !group.containers.is_empty() && pod.phase == Phase::Running => {
+                self.unseen = true;
+            }
+            Some(PodNetwork::NoProcess) | None => {}
+        }
+    }
+
+    fn into_result(self, proc: &Path) -> Result<(), SightError> {
+        if self.unseen && !self.seen { Err(SightError::Blind(proc.to_owned())) } else { Ok(()) }
+    }
+}
+
+/// Whether a pod that has ended was told of. As with upstream there are no records of such a pod, whatever the kubelet still
+/// knows of it; but how it ended is told once, in the first collection after.
+fn has_had_its_last_record(pod: &Pod, before: Option<&Listed>) -> bool {
+    let is_news = before.is_some_and(|before| before.get(&pod.meta.uid).is_none_or(|pod| !pod.has_ended()));
+    pod.has_ended() && !is_news
 }
 
 fn interfaces(network: Option<PodNetwork>) -> Vec<node::Interface> {

@@ -53,7 +53,7 @@ pub(crate) struct Rig {
     pub(crate) answers: Answers,
     pub(crate) health: Health,
     pub(crate) host: HostSource,
-    pods: PodsSource,
+    pub(crate) pods: PodsSource,
     identity: Identity,
     records: Records,
     origin: Instant,
@@ -251,7 +251,8 @@ impl Rig {
         self.pods.refresh(&mut self.health).await;
         let at = self.moment();
         let Self { host, pods, identity, health, records, .. } = self;
-        let extra = Extra { totals: pods.totals(host.machine()), cluster: Some(pods.cluster()) };
+        let extra =
+            Extra { totals: pods.totals(host.machine()), cluster: Some(pods.cluster()), reserved: None };
         host.collect(at, extra, identity, health, records).await;
         pods.collect(at, host, identity, health, records);
         records.take()
@@ -295,12 +296,14 @@ pub(crate) fn identity() -> Identity {
         cluster_name_from: "",
         kubelet: None,
         namespace: None,
+        address: None,
     };
     let mut identity = Identity::new(&surroundings, PathBuf::from("/does-not-exist"));
     identity.set_instance(&Instance {
         id: text("i-0aa11bb22cc33dd44"),
         kind: text("m6i.large"),
         availability_zone: text("us-east-1b"),
+        ..Instance::default()
     });
     identity
 }
