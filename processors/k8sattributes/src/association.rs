@@ -4,32 +4,32 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use confmap::Problems;
-use pdata::{AnyValueView, KeyValues};
-use smallvec::SmallVec;
+use pdata::{AnyValueView, KeyValueView};
+use smallvec::{SmallVec, smallvec};
 
 use crate::AssociationConfig;
-use crate::field::Field;
+use crate::field::{Field, Fields};
+use crate::key::{Key, Kind, Part, Parts, address};
 
 /// The most sources that one association may have.
 const MOST_SOURCES: usize = 4;
 
-/// Attributes of resources whose values are addresses, and compared as such.
+/// Attributes of resources that stand for the connection if nothing is configured.
 const IP_ATTRIBUTES: [&str; 3] = ["k8s.pod.ip", "host.name", "ip"];
 
 /// The layout of keys that are an address only, of the connection or of what stands for it.
 pub(crate) const BY_CONNECTION: usize = 0;
 /// The layout of keys that are a pod's uid only.
 pub(crate) const BY_UID: usize = 1;
-/// The layout of keys that are the attribute `k8s.pod.ip` only.
-pub(crate) const BY_POD_IP: usize = 2;
-
-/// What a pod is found by: the number of a layout, and the values of its slots.
-pub(crate) type Key = SmallVec<[u8; 96]>;
 
 /// A way to identify pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) slots: Vec<Slot>,
+    /// The first layout whose keys are alike: an address is the same whoever tells it.
+    pub(crate) space: usize,
+    /// The attributes that resources have which it identifies.
+    pub(crate) said: Fields,
 }
 
 /// One of the values that together identify a pod.
@@ -69,7 +69,7 @@ pub(crate) type Values<'a> = SmallVec<[Option<AnyValueView<'a>>; 12]>;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Identified<'a> {
     pub(crate) layout: usize,
-    pub(crate) key: Key,
+    pub(crate) key: Key<'a>,
     /// The value that stands for the connection, if the layout has it.
     pub(crate) connection: Option<Connection<'a>>,
 }
@@ -93,7 +93,7 @@ impl Wanted {
     }
 
     /// Reads them in one pass; of a key that occurs more than once the first counts.
-    pub(crate) fn read<'a>(&self, attributes: KeyValues<'a>) -> Values<'a> {
+    pub(crate) fn read<'a>(&self, attributes: &[KeyValueView<'a>]) -> Values<'a> {
         let mut values: Values<'a> = SmallVec::from_elem(None, self.names.len());
         for pair in attributes {
             if self.lengths >> (pair.key.len() & 63) & 1 == 0 {
@@ -118,15 +118,37 @@ impl Slot {
         Self::Attribute { name: name.to_owned(), wanted: wanted.place(name) }
     }
 
-    fn is_address(&self) -> bool {
-        match self {
-            Self::Connection => true,
-            Self::Attribute { name, .. } => IP_ATTRIBUTES.contains(&name.as_str()),
+    /// What of a pod it is compared with.
+    pub(crate) fn kind(&self) -> Kind<'_> {
+        let Self::Attribute { name, .. } = self else { return Kind::Ip };
+        match name.as_str() {
+            "k8s.pod.ip" | "host.name" => Kind::Ip,
+            "k8s.pod.uid" => Kind::Uid,
+            "container.id" => Kind::Container,
+            "k8s.namespace.name" => Kind::Namespace,
+            "k8s.pod.name" => Kind::Name,
+            name => Kind::Added(name),
         }
     }
 }
 
 impl Layout {
+    fn new(slots: Vec<Slot>) -> Self {
+        let mut said = Fields::default();
+        for slot in &slots {
+            if let Slot::Attribute { name, .. } = slot
+                && let Some(field) = Field::parse(name)
+            {
+                said.insert(field);
+            }
+        }
+        Self { slots, space: 0, said }
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = Kind<'_>> {
+        self.slots.iter().map(Slot::kind)
+    }
+
     /// Its name in telemetry.
     pub(crate) fn name(&self) -> String {
         let mut out = String::new();
@@ -153,7 +175,7 @@ impl Associations {
         wanted: &mut Wanted,
         problems: &mut Problems,
     ) -> Self {
-        let alone = |slot: Slot| Layout { slots: vec![slot] };
+        let alone = |slot: Slot| Layout::new(vec![slot]);
         let mut layouts = vec![
             alone(Slot::Connection),
             alone(Slot::attribute(Field::PodUid.name(), wanted)),
@@ -169,7 +191,24 @@ impl Associations {
                 layouts.len() - 1
             }));
         }
+        let spaces: Vec<usize> = layouts
+            .iter()
+            .map(|layout| {
+                layouts.iter().position(|first| first.kinds().eq(layout.kinds())).unwrap_or_default()
+            })
+            .collect();
+        layouts.iter_mut().zip(spaces).for_each(|(layout, space)| layout.space = space);
         Self { layouts, configured, addresses }
+    }
+
+    /// The layouts that the keys of pods are made for.
+    pub(crate) fn spaces(&self) -> impl Iterator<Item = (usize, &Layout)> {
+        self.layouts.iter().enumerate().filter(|(index, layout)| layout.space == *index)
+    }
+
+    /// How many layouts have keys like those of `space`.
+    pub(crate) fn alike(&self, space: usize) -> usize {
+        self.layouts.iter().filter(|layout| layout.space == space).count()
     }
 
     /// The layouts that resources are tried by; none if nothing is configured.
@@ -195,11 +234,11 @@ impl Associations {
                 (None, None) => return None,
             },
         };
-        let mut key = begin(BY_CONNECTION);
-        match connection {
-            Connection::Peer(ip) => push_ip(&mut key, ip),
-            Connection::Text(text) => push(&mut key, text, true),
-        }
+        let part = match connection {
+            Connection::Peer(ip) => Part::Ip(ip),
+            Connection::Text(text) => Part::of(Kind::Ip, text),
+        };
+        let key = Key { space: BY_CONNECTION, parts: smallvec![part] };
         Some(Identified { layout: BY_CONNECTION, key, connection: Some(connection) })
     }
 }
@@ -210,25 +249,25 @@ fn identify_by<'a>(
     values: &Values<'a>,
     peer: Option<IpAddr>,
 ) -> Option<Identified<'a>> {
-    let mut identified = Identified { layout: index, key: begin(index), connection: None };
+    let (mut parts, mut connection) = (Parts::new(), None);
     for slot in &layout.slots {
         match slot {
             Slot::Connection => {
                 let peer = peer?;
-                push_ip(&mut identified.key, peer);
-                identified.connection.get_or_insert(Connection::Peer(peer));
+                parts.push(Part::Ip(peer));
+                connection.get_or_insert(Connection::Peer(peer));
             }
             Slot::Attribute { name, wanted } => {
-                let value = text(values, Some(*wanted))?;
+                let part = Part::of(slot.kind(), text(values, Some(*wanted))?);
                 // A host's name is that of a node as often as it is an address.
-                if name == "host.name" && address(value).is_none() {
+                if name == "host.name" && !matches!(part, Part::Ip(_)) {
                     return None;
                 }
-                push(&mut identified.key, value, slot.is_address());
+                parts.push(part);
             }
         }
     }
-    Some(identified)
+    Some(Identified { layout: index, key: Key { space: layout.space, parts }, connection })
 }
 
 fn layout(config: &AssociationConfig, wanted: &mut Wanted, problems: &mut Problems) -> Layout {
@@ -257,41 +296,8 @@ fn layout(config: &AssociationConfig, wanted: &mut Wanted, problems: &mut Proble
                 }),
             }
         }
-        Layout { slots }
+        Layout::new(slots)
     })
-}
-
-/// The key of a layout, without values yet.
-pub(crate) fn begin(layout: usize) -> Key {
-    let mut key = Key::new();
-    key.extend_from_slice(&u32::try_from(layout).unwrap_or(u32::MAX).to_le_bytes());
-    key
-}
-
-/// Adds a value; one that is an address is the same however it is written.
-pub(crate) fn push(key: &mut Key, value: &str, is_address: bool) {
-    match address(value).filter(|_| is_address) {
-        Some(ip) => push_ip(key, ip),
-        None => {
-            key.push(b't');
-            key.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
-            key.extend_from_slice(value.as_bytes());
-        }
-    }
-}
-
-/// Adds an address.
-pub(crate) fn push_ip(key: &mut Key, ip: IpAddr) {
-    let ip = match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    key.push(b'i');
-    key.extend_from_slice(&ip.octets());
-}
-
-fn address(text: &str) -> Option<IpAddr> {
-    text.parse().ok()
 }
 
 #[cfg(test)]
@@ -308,7 +314,8 @@ mod tests {
         assert_eq!(problems.len(), 0, "{problems}");
         let attributes = Attributes::new(attributes.iter().copied());
         let peer = peer.map(|peer| peer.parse().unwrap());
-        let found = associations.identify(&wanted.read(attributes.iter()), peer)?;
+        let pairs: Vec<KeyValueView<'_>> = attributes.iter().collect();
+        let found = associations.identify(&wanted.read(&pairs), peer)?;
         let connection = match found.connection {
             Some(Connection::Peer(ip)) => ip.to_string(),
             Some(Connection::Text(text)) => text.to_owned(),
@@ -353,24 +360,17 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_the_same_however_they_are_written() {
-        let key = |text: &str, is_address: bool| {
-            let mut key = begin(0);
-            push(&mut key, text, is_address);
-            key
-        };
-        assert_eq!(key("2001:DB8::1", true), key("2001:db8:0:0:0:0:0:1", true));
-        assert_eq!(key("::ffff:1.2.3.4", true), key("1.2.3.4", true));
-        assert_ne!(key("::ffff:1.2.3.4", false), key("1.2.3.4", false));
-        assert_ne!(key("1.2.3.4", true), key("1.2.3.5", true));
-        let two = |a: &str, b: &str| {
-            let mut key = begin(3);
-            push(&mut key, a, false);
-            push(&mut key, b, false);
-            key
-        };
-        assert_ne!(two("a", "b"), two("b", "a"), "values have places");
-        assert_ne!(two("at", ""), two("a", "t"));
+    fn layouts_of_addresses_have_keys_alike() {
+        let yaml = "pod_association: [{sources: [{from: resource_attribute, name: host.name}]}, \
+                    {sources: [{from: connection}, {from: resource_attribute, name: a}]}, \
+                    {sources: [{from: resource_attribute, name: k8s.pod.ip}, {from: resource_attribute, name: a}]}]";
+        let config: Config = confmap::from_yaml(yaml).unwrap();
+        let associations =
+            Associations::compile(&config.pod_association, &mut Wanted::default(), &mut Problems::default());
+        let spaces: Vec<usize> = associations.layouts.iter().map(|layout| layout.space).collect();
+        assert_eq!(spaces, [0, 1, 0, 0, 4, 4]);
+        assert_eq!((associations.alike(0), associations.alike(4)), (3, 2));
+        assert_eq!(associations.spaces().map(|(index, _)| index).collect::<Vec<_>>(), [0, 1, 4]);
     }
 
     #[test]

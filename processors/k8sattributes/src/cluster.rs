@@ -1,11 +1,12 @@
 //! The API server, and who already watches it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use component::Host;
+use confmap::Secret;
 use k8s::{ApiServer, ApiServerConfig, Watches};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use opentelemetry::metrics::Meter;
 
 use crate::Config;
@@ -20,16 +21,19 @@ pub enum Error {
     Client(#[source] k8s::Error),
     /// The kubeconfig is missing or broken.
     #[error("cannot use the kubeconfig")]
-    Kubeconfig(#[source] Box<KubeconfigError>),
+    Kubeconfig(#[source] k8s::Error),
     /// The environment does not say where the API server is.
     #[error(
         "unable to load k8s config, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined: run in a pod, or \
          set auth_type to kubeConfig"
     )]
     NoAddress,
-    /// Host and port do not make an address.
-    #[error("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT make no address")]
-    Address(#[source] http::Error),
+    /// Feature gates leave no name for labels.
+    #[error(
+        "processor.k8sattributes.DontEmitV0K8sConventions is on without processor.k8sattributes.EmitV1K8sConventions: \
+         enable both, or none"
+    )]
+    NoConventions,
     /// Not everything was known in time.
     #[error("wait_for_metadata: not known after {after:?}: {missing}")]
     NotSynced {
@@ -65,7 +69,7 @@ pub(crate) async fn view(
         wait_for_metadata_timeout: defaults.wait_for_metadata_timeout,
         ..config.clone()
     };
-    let key = format!("{same:?}");
+    let key = format!("{same:?} {:?}", compiled.gating);
     if let Some(view) = known(&mut lock(&VIEWS), &key) {
         return Ok(view);
     }
@@ -75,7 +79,7 @@ pub(crate) async fn view(
     if let Some(view) = known(&mut views, &key) {
         return Ok(view);
     }
-    let view = View::start(Arc::clone(compiled), watches, host, meter);
+    let view = View::start(Arc::clone(compiled), config, watches, host, meter);
     keep(&mut views, key, &view);
     Ok(view)
 }
@@ -92,8 +96,8 @@ async fn watches(config: &Config, host: &Host) -> Result<Arc<Watches>, Error> {
     if let Some(watches) = known(&mut lock(&CLUSTERS), &key) {
         return Ok(watches);
     }
-    let settings = if config.auth_type == "none" { anonymous()? } else { by_kubeconfig(config).await? };
-    let api = ApiServer::new(settings).map_err(Error::Client)?;
+    let settings = if config.auth_type == "none" { anonymous()? } else { by_kubeconfig(config)? };
+    let api = ApiServer::on_host(settings, host).map_err(Error::Client)?;
     let mut clusters = lock(&CLUSTERS);
     if let Some(watches) = known(&mut clusters, &key) {
         return Ok(watches);
@@ -103,36 +107,26 @@ async fn watches(config: &Config, host: &Host) -> Result<Arc<Watches>, Error> {
     Ok(watches)
 }
 
-async fn by_kubeconfig(config: &Config) -> Result<ApiServerConfig, Error> {
-    let wrong = |error| Error::Kubeconfig(Box::new(error));
-    let options = KubeConfigOptions {
-        context: Some(config.context.clone()).filter(|context| !context.is_empty()),
-        ..KubeConfigOptions::default()
-    };
-    let mut settings = if config.kube_config_path.is_empty() {
-        ApiServerConfig::from_kubeconfig(&options).await.map_err(wrong)?
-    } else {
-        let kubeconfig = Kubeconfig::read_from(&config.kube_config_path).map_err(wrong)?;
-        ApiServerConfig::from_custom_kubeconfig(kubeconfig, &options).await.map_err(wrong)?
-    };
-    // Proxies of the environment are for the telemetry.
-    settings.proxy_url = None;
+fn by_kubeconfig(config: &Config) -> Result<ApiServerConfig, Error> {
+    let path = Some(Path::new(&config.kube_config_path)).filter(|path| !path.as_os_str().is_empty());
+    let mut settings =
+        ApiServerConfig::from_kubeconfig(path, Some(&config.context)).map_err(Error::Kubeconfig)?;
+    // As upstream: the API server is asked directly.
+    settings.proxy_url = Secret::default();
     Ok(settings)
 }
 
 /// Without credentials, and without looking at the server's certificate.
 fn anonymous() -> Result<ApiServerConfig, Error> {
-    let (host, port) = address()?;
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    let uri = http::Uri::builder().scheme("https").authority(format!("{host}:{port}")).path_and_query("/");
-    let mut settings = ApiServerConfig::new(uri.build().map_err(Error::Address)?);
-    settings.accept_invalid_certs = true;
-    Ok(settings)
+    address()?;
+    ApiServerConfig::anonymous().map_err(Error::Client)
 }
 
-fn address() -> Result<(String, String), Error> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    variable("KUBERNETES_SERVICE_HOST").zip(variable("KUBERNETES_SERVICE_PORT")).ok_or(Error::NoAddress)
+/// Whether the environment says where the API server is.
+fn address() -> Result<(), Error> {
+    let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    let both = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"].into_iter().all(is_set);
+    if both { Ok(()) } else { Err(Error::NoAddress) }
 }
 
 type Table<T> = Option<HashMap<String, Weak<T>>>;

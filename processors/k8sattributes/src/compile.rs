@@ -6,11 +6,14 @@ use confmap::Problems;
 use k8s::{Keys, Projection, Scope};
 use regex::Regex;
 
-use crate::Config;
 use crate::association::{Associations, Wanted};
+use crate::fetch::Kind;
 use crate::field::{Field, Fields};
 use crate::filter::Filter;
+use crate::gating::Gating;
+use crate::needs::{Needs, Watch};
 use crate::rule::{Rule, Source, Subject};
+use crate::{Config, ExtractConfig};
 
 /// The pods that are ignored unless others are named.
 const DEFAULT_EXCLUDED: [&str; 2] = ["jaeger-agent", "jaeger-collector"];
@@ -73,7 +76,7 @@ pub(crate) const WORKLOADS: [(Subject, Field); 4] = [
 pub(crate) struct Compiled {
     pub(crate) fields: Fields,
     pub(crate) rules: Vec<Rule>,
-    /// Whether a Deployment's name may be told from its ReplicaSet's.
+    /// Whether a Deployment's name is told from its ReplicaSet's alone, which is then not looked for.
     pub(crate) heuristic: bool,
     pub(crate) excluded: Vec<Regex>,
     pub(crate) filter: Filter,
@@ -81,6 +84,7 @@ pub(crate) struct Compiled {
     pub(crate) wanted: Wanted,
     pub(crate) places: Places,
     pub(crate) passthrough: bool,
+    pub(crate) gating: Gating,
     pub(crate) grace: Duration,
 }
 
@@ -96,32 +100,23 @@ pub(crate) struct Places {
     pub(crate) workloads: [Option<usize>; 4],
 }
 
-/// What has to be watched.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Needs {
-    pub(crate) pods: Option<Watch>,
-    pub(crate) namespaces: Option<Watch>,
-    pub(crate) nodes: Option<Watch>,
-    pub(crate) replica_sets: Option<Watch>,
-    pub(crate) deployments: Option<Watch>,
-    pub(crate) stateful_sets: Option<Watch>,
-    pub(crate) daemon_sets: Option<Watch>,
-    pub(crate) jobs: Option<Watch>,
-}
-
-/// Which objects of a kind, and what of them.
-pub(crate) type Watch = (Scope, Projection);
-
 impl Compiled {
     /// Checks a configuration, and makes of it what can be made; `environment` tells variables.
     pub(crate) fn of(
         config: &Config,
         environment: impl Fn(&str) -> Option<String>,
+        gating: Gating,
         problems: &mut Problems,
     ) -> Self {
         let extract = &config.extract;
         let (fields, rules) = problems.at("extract", |problems| {
-            let fields = problems.at("metadata", |problems| fields(&extract.metadata, problems));
+            let mut fields = problems.at("metadata", |problems| fields(&extract.metadata, problems));
+            if gating.v1 && extract.metadata == ExtractConfig::default().metadata {
+                fields.insert(Field::ImageTags);
+            }
+            if !gating.v0 {
+                fields.remove(Field::ImageTag);
+            }
             let mut rules = Vec::new();
             for (key, configs, source) in [
                 ("labels", &extract.labels, Source::Labels),
@@ -130,7 +125,7 @@ impl Compiled {
                 problems.at(key, |problems| {
                     for (index, config) in configs.iter().enumerate() {
                         rules.extend(
-                            problems.index(index, |problems| Rule::compile(config, source, problems)),
+                            problems.index(index, |problems| Rule::compile(config, source, gating, problems)),
                         );
                     }
                 });
@@ -152,6 +147,7 @@ impl Compiled {
             places: Places::default(),
             wanted,
             passthrough: config.passthrough,
+            gating,
             grace: *config.pod_delete_grace_period,
         };
         compiled.places = compiled.places();
@@ -206,7 +202,7 @@ impl Compiled {
         let by_uid = fields.has(Field::DeploymentUid) || self.has_rules(Subject::Deployment);
         let by_name = fields.has(Field::DeploymentName) && !self.heuristic;
         let owned = Projection { owners: true, ..Projection::default() };
-        Needs {
+        let needs = Needs {
             namespaces: self.namespaces(),
             nodes: self
                 .uses_nodes()
@@ -221,7 +217,20 @@ impl Compiled {
                 (self.namespaced(), Projection { owners, ..self.projection(Subject::Job) })
             }),
             pods,
-        }
+            fetched: Vec::new(),
+        };
+        // No collector of one node watches what is spread over the cluster.
+        if self.filter.node.is_some() { needs.one_by_one() } else { needs }
+    }
+
+    /// Whether ReplicaSets, and whether Jobs, tell more of pods than pods do.
+    pub(crate) fn owners_tell_more(&self) -> [bool; 2] {
+        let needs = self.needs();
+        let is_fetched = |kind: Kind| needs.fetched.iter().any(|(fetched, _)| *fetched == kind);
+        [
+            needs.replica_sets.is_some() || is_fetched(Kind::ReplicaSet),
+            needs.jobs.is_some() || is_fetched(Kind::Job),
+        ]
     }
 
     fn namespaced(&self) -> Scope {
@@ -256,7 +265,7 @@ impl Compiled {
         let fields = self.fields;
         let by_rules = self.projection(Subject::Pod);
         let mut labels: Vec<&str> = Vec::new();
-        if fields.any(&[Field::DeploymentName, Field::ServiceName]) && self.heuristic {
+        if fields.any(&[Field::DeploymentName, Field::ServiceName]) {
             labels.push(HASH_LABEL);
         }
         if fields.has(Field::ServiceName) {
@@ -348,7 +357,7 @@ mod tests {
     fn needs(yaml: &str) -> Needs {
         let config: Config = confmap::from_yaml(yaml).unwrap();
         let mut problems = Problems::default();
-        let compiled = Compiled::of(&config, |_| Some("node-1".to_owned()), &mut problems);
+        let compiled = Compiled::of(&config, |_| Some("node-1".to_owned()), Gating::default(), &mut problems);
         assert_eq!(problems.len(), 0, "{problems}");
         compiled.needs()
     }

@@ -4,6 +4,7 @@ use confmap::{Duration, Problems};
 use serde::Deserialize;
 
 use crate::compile::Compiled;
+use crate::gating::Gating;
 
 /// The attributes that are added unless `extract::metadata` says otherwise.
 const DEFAULT_METADATA: [&str; 8] = [
@@ -63,7 +64,7 @@ pub struct ExtractConfig {
     pub annotations: Vec<RuleConfig>,
     /// Whether annotations of pods `resource.opentelemetry.io/NAME` become attributes `NAME`.
     pub otel_annotations: bool,
-    /// Whether a Deployment's name may be told from its ReplicaSet's.
+    /// Whether a Deployment's name is told from its ReplicaSet's alone; else that is looked for, too.
     pub deployment_name_from_replicaset: bool,
 }
 
@@ -196,6 +197,6 @@ impl component::Config for Config {
         if self.kube_api_burst < 0 {
             problems.at("kube_api_burst", |problems| problems.report("must not be negative"));
         }
-        Compiled::of(self, |name| std::env::var(name).ok(), problems);
+        Compiled::of(self, |name| std::env::var(name).ok(), Gating::default(), problems);
     }
 }

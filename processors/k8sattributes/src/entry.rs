@@ -1,346 +1,367 @@
-//! What is added of a pod, worked out when the pod changes.
+//! What is added of a pod.
+//!
+//! What the pods of a workload have in common is worked out and encoded when a pod changes, and stored once for all that
+//! have the same ([`Common`]). What is a pod's own is in its row already, and is written from there when it is added.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s::Name;
-use k8s::row::{
-    Container, ContainerId, ContainerKind, ContainerSpec, Job, Owner, Pod, ReplicaSet, Time, Uid,
-};
-use pdata::{Attributes, Value};
+use k8s::row::{Container, ContainerId, ContainerIdText, ContainerKind, Pod, TimeText, UidText};
+use pdata::{Attributes, Layer, Value};
+use smallvec::{SmallVec, smallvec};
+use tokio::time::Instant;
 
-use crate::compile::{
-    Compiled, HASH_LABEL, IGNORE_ANNOTATION, IMAGES, SERVICE_NAME_LABELS, SERVICE_VERSION_LABEL,
-};
-use crate::field::Field;
-use crate::image::{Image, repo_digest};
-use crate::owner;
-use crate::rule::{Source, Subject};
+use crate::association::{Layout, Slot};
+use crate::compile::{Compiled, MIRROR_ANNOTATION};
+use crate::field::{Field, Fields};
+use crate::key::{Key, Kind, Part, Parts};
 
-/// The tag of images that name none.
-const DEFAULT_TAG: &str = "latest";
+/// The attributes of which the row of each pod has the value.
+pub(crate) const OWN: [Field; 7] = [
+    Field::PodName,
+    Field::PodUid,
+    Field::StartTime,
+    Field::NodeName,
+    Field::PodHostname,
+    Field::PodIp,
+    Field::ServiceName,
+];
 
 /// A pod as resources are told of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) uid: Uid,
-    pub(crate) created: Option<Time>,
-    pub(crate) started: Option<Time>,
-    pub(crate) ended: bool,
+    pub(crate) pod: Arc<Pod>,
+    pub(crate) common: Arc<Common>,
+    /// What few pods have.
+    pub(crate) rare: Option<Box<Rare>>,
+    /// The number of the change that told of it last.
+    pub(crate) change: u32,
     /// Whether nothing is to be added.
     pub(crate) ignored: bool,
-    pub(crate) namespace: Name,
-    pub(crate) node: Option<Name>,
-    pub(crate) attributes: Attributes,
-    pub(crate) containers: Box<[ContainerEntry]>,
-    /// The uids of the workloads it belongs to, of those kinds that attributes are taken from.
-    pub(crate) workloads: [Option<Name>; 4],
 }
 
-/// A container of a pod.
-#[derive(Debug)]
-pub(crate) struct ContainerEntry {
+/// What few pods have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rare {
+    /// When it is to be forgotten, once it is gone.
+    pub(crate) until: Option<Instant>,
+    /// Keys that it had, and is still found by.
+    pub(crate) former: Vec<Key<'static>>,
+}
+
+/// What is added of several pods alike.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Common {
+    pub(crate) attributes: Attributes,
+    /// Which of the [`OWN`] attributes are added to these.
+    pub(crate) own: Fields,
+    pub(crate) containers: Box<[CommonContainer]>,
+    /// The uids of the workloads they belong to, of those kinds that attributes are taken from.
+    pub(crate) workloads: Option<Box<Workloads>>,
+}
+
+/// The uids of a Deployment, a StatefulSet, a DaemonSet and a Job.
+pub(crate) type Workloads = [Option<Name>; 4];
+
+/// A container, whether a specification or a state tells of it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CommonContainer {
     pub(crate) name: Name,
-    /// Empty while it has none.
-    pub(crate) id: ContainerId,
     pub(crate) attributes: Attributes,
-    /// Added only where there is no attribute of the name at all.
-    pub(crate) tags: Option<Value>,
-    pub(crate) runs: Box<[Run]>,
+    /// Added only where there is no attribute of the name at all: `container.image.tags`.
+    pub(crate) tag: Option<Box<str>>,
+    /// Likewise `container.image.repo_digests`, of the current run.
+    pub(crate) digest: Option<Box<str>>,
 }
 
-/// A run of a container: the current one, and the one before it where it is known.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) restarts: u32,
-    pub(crate) id: Option<Box<str>>,
-    pub(crate) digests: Option<Value>,
+/// The container that a resource is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Chosen<'a> {
+    pub(crate) common: &'a CommonContainer,
+    state: Option<&'a Container>,
 }
 
-/// What other objects tell of a pod.
-pub(crate) trait Joins {
-    /// A ReplicaSet, if it is known.
-    fn replica_set(&self, uid: &Uid) -> Option<Arc<ReplicaSet>>;
-    /// A Job, if it is known.
-    fn job(&self, uid: &Uid) -> Option<Arc<Job>>;
-    /// The uid of the cluster, if it is known.
-    fn cluster(&self) -> Option<Uid>;
+/// A run of a container: the current one, or the one before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) id: &'a ContainerId,
+    pub(crate) digest: Option<&'a str>,
 }
 
-/// Attributes in the making: what is set later replaces what was set before.
-#[derive(Debug, Default)]
-struct List(Vec<(String, Value)>);
+/// Room for the texts of one resource.
+#[derive(Default)]
+pub(crate) struct Room {
+    pub(crate) own: OwnRoom,
+    pub(crate) peer: String,
+    pub(crate) instance: String,
+    pub(crate) container: ContainerRoom,
+}
 
-impl List {
-    fn set(&mut self, name: &str, value: impl Into<Value>) {
-        let value = value.into();
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name.to_owned(), value)),
+pub(crate) struct OwnRoom {
+    uid: UidText,
+    time: TimeText,
+    ip: String,
+}
+
+pub(crate) struct ContainerRoom(ContainerIdText);
+
+/// The keys of a pod.
+pub(crate) type Keys = SmallVec<[Key<'static>; 4]>;
+
+/// What is added to one resource, in order.
+pub(crate) type Layers<'a> = SmallVec<[Layer<'a>; 16]>;
+
+impl Entry {
+    /// Whether the pod is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.until.is_some())
+    }
+
+    /// Whether the pod is found by a key, or was not long ago.
+    pub(crate) fn has(&self, key: &Key<'_>, layout: &Layout) -> bool {
+        self.has_now(key, layout)
+            || self.rare.as_ref().is_some_and(|rare| rare.former.iter().any(|former| former.is(key)))
+    }
+
+    /// Whether the pod is found by a key.
+    pub(crate) fn has_now(&self, key: &Key<'_>, layout: &Layout) -> bool {
+        layout.slots.len() == key.parts.len()
+            && layout.slots.iter().zip(&key.parts).all(|(slot, part)| self.has_part(slot, part))
+    }
+
+    fn has_part(&self, slot: &Slot, part: &Part<'_>) -> bool {
+        let pod = &*self.pod;
+        match (slot.kind(), part) {
+            (Kind::Ip, Part::Ip(ip)) => self.addresses().any(|own| own == *ip),
+            (Kind::Uid, Part::Uid(uid)) => pod.meta.uid == *uid || self.mirror().as_ref() == Some(part),
+            (Kind::Container, Part::Container(id)) => {
+                !id.is_empty() && pod.containers.iter().any(|container| container.id == *id)
+            }
+            (Kind::Namespace, Part::Text(text)) => *text == *pod.meta.namespace,
+            (Kind::Name, Part::Text(text)) => *text == *pod.meta.name,
+            (Kind::Added(name), Part::Text(text)) => {
+                let mut room = OwnRoom::default();
+                self.added(name, &mut room).is_some_and(|value| value == *text)
+            }
+            _ => false,
         }
+    }
+
+    /// The values of a slot; none that are empty.
+    fn parts<'a>(&'a self, slot: &'a Slot) -> SmallVec<[Part<'a>; 2]> {
+        let pod = &*self.pod;
+        let text = |text: &'a str| Part::Text(text.into());
+        let mut parts = SmallVec::new();
+        match slot.kind() {
+            Kind::Ip => parts.extend(self.addresses().map(Part::Ip)),
+            Kind::Uid => {
+                let own = Some(&pod.meta.uid).filter(|uid| !uid.is_empty());
+                parts.extend(own.map(|uid| Part::Uid(uid.clone())));
+                parts.extend(self.mirror());
+            }
+            Kind::Container => {
+                let ids = pod.containers.iter().map(|container| &container.id);
+                parts.extend(ids.filter(|id| !id.is_empty()).map(|id| Part::Container(id.clone())));
+            }
+            Kind::Namespace => parts.push(text(&pod.meta.namespace)),
+            Kind::Name => parts.push(text(&pod.meta.name)),
+            Kind::Added(name) => {
+                let mut room = OwnRoom::default();
+                parts.extend(self.added(name, &mut room).map(|value| Part::Text(value.to_owned().into())));
+            }
+        }
+        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        parts
+    }
+
+    /// What a pod is found by.
+    pub(crate) fn keys(&self, compiled: &Compiled) -> Keys {
+        let mut keys = Keys::new();
+        for (space, layout) in compiled.associations.spaces() {
+            // A key for each combination of the slots' values; none if a slot has none.
+            let mut combinations: SmallVec<[Parts<'_>; 2]> = smallvec![Parts::new()];
+            for slot in &layout.slots {
+                let values = self.parts(slot);
+                combinations = combinations
+                    .iter()
+                    .flat_map(|parts| {
+                        values.iter().map(move |value| {
+                            let mut parts = parts.clone();
+                            parts.push(value.clone());
+                            parts
+                        })
+                    })
+                    .collect();
+            }
+            for parts in combinations {
+                let key = Key { space, parts }.into_owned();
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        keys
+    }
+
+    /// The uid that the kubelet and its log files know a static pod by.
+    fn mirror(&self) -> Option<Part<'static>> {
+        let uid = self.pod.meta.annotation(MIRROR_ANNOTATION).filter(|uid| !uid.is_empty())?;
+        Some(Part::Uid(k8s::row::Uid::new(uid)))
+    }
+
+    /// The addresses that are the pod's alone: not its node's, and not those that it has given back.
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let alone = !self.pod.host_network && !self.pod.has_ended();
+        self.pod.ips.iter().filter(move |_| alone).map(|ip| ip.to_canonical())
+    }
+
+    /// The value of an attribute that is added of the pod, if it is text.
+    fn added<'a>(&'a self, name: &str, room: &'a mut OwnRoom) -> Option<&'a str> {
+        let mut layers = Layers::new();
+        self.push(room, Fields::default(), &mut layers);
+        layers.into_iter().find_map(|layer| match layer {
+            Layer::Set(set) => set.get(name)?.as_str(),
+            Layer::Text { key, value } | Layer::NewText { key, value } => (key == name).then_some(value),
+        })
+    }
+
+    /// Adds what is the pod's own, and what it has in common with others; `said` are attributes that the resource has,
+    /// and whose values therefore need not be written.
+    pub(crate) fn push<'a>(&'a self, room: &'a mut OwnRoom, said: Fields, layers: &mut Layers<'a>) {
+        let own = self.common.own.without(said);
+        let OwnRoom { uid, time, ip } = room;
+        let pod = &*self.pod;
+        let mut put = |field: Field, value: &'a str| layers.push(Layer::Text { key: field.name(), value });
+        if own.has(Field::PodName) && !pod.meta.name.is_empty() {
+            put(Field::PodName, &pod.meta.name);
+        }
+        if own.has(Field::ServiceName) && !pod.meta.name.is_empty() {
+            put(Field::ServiceName, &pod.meta.name);
+        }
+        if own.has(Field::PodUid) && !pod.meta.uid.is_empty() {
+            put(Field::PodUid, pod.meta.uid.text(uid));
+        }
+        if let Some(created) = pod.meta.created.filter(|_| own.has(Field::StartTime)) {
+            put(Field::StartTime, created.text(time));
+        }
+        // Even if they are empty, as upstream.
+        if own.has(Field::NodeName) {
+            put(Field::NodeName, pod.node.as_deref().unwrap_or_default());
+        }
+        if own.has(Field::PodHostname) {
+            put(Field::PodHostname, pod.hostname.as_ref().map_or("", |name| &***name));
+        }
+        if own.has(Field::PodIp) {
+            ip.clear();
+            if let Some(address) = pod.ip() {
+                // Writing to a string does not fail.
+                let _ = std::fmt::Write::write_fmt(ip, format_args!("{address}"));
+            }
+            put(Field::PodIp, ip);
+        }
+        if !self.common.attributes.is_empty() {
+            layers.push(Layer::Set(&self.common.attributes));
+        }
+    }
+
+    /// The container of this name.
+    pub(crate) fn container_named(&self, name: &str) -> Option<Chosen<'_>> {
+        let common = self.common.containers.iter().find(|container| *container.name == *name)?;
+        Some(Chosen { common, state: self.states().find(|state| *state.name == *common.name) })
+    }
+
+    /// The container of this id.
+    pub(crate) fn container_with(&self, id: &ContainerId) -> Option<Chosen<'_>> {
+        let state = self.states().find(|state| state.id == *id)?;
+        self.container_named(&state.name)
+    }
+
+    /// The container of a resource that names none: the only one that was created, or the only one there is.
+    pub(crate) fn only_container(&self) -> Option<Chosen<'_>> {
+        if let [only] = &*self.common.containers {
+            let state = self.states().find(|state| state.name == only.name);
+            return Some(Chosen { common: only, state });
+        }
+        let mut created = self.states().filter(|state| !state.id.is_empty());
+        match (created.next(), created.next()) {
+            (Some(state), None) => self.container_named(&state.name),
+            _ => None,
+        }
+    }
+
+    fn states(&self) -> impl Iterator<Item = &Container> {
+        self.pod.containers.iter().filter(|state| state.kind != ContainerKind::Ephemeral)
     }
 }
 
-impl ContainerEntry {
-    /// The run that a resource is about: the one with so many restarts, else the last.
-    pub(crate) fn run(&self, restarts: Option<u32>) -> Option<&Run> {
+impl<'a> Chosen<'a> {
+    /// Adds what the container tells.
+    pub(crate) fn push(
+        self,
+        compiled: &Compiled,
+        pod: &Pod,
+        instance: &'a mut String,
+        layers: &mut Layers<'a>,
+    ) {
+        if self.state.is_some() && compiled.fields.has(Field::ContainerName) {
+            layers.push(Layer::Text { key: Field::ContainerName.name(), value: &self.common.name });
+        }
+        if !self.common.attributes.is_empty() {
+            layers.push(Layer::Set(&self.common.attributes));
+        }
+        if self.state.is_some() && compiled.fields.has(Field::ServiceInstanceId) {
+            instance.clear();
+            for (at, part) in
+                [&*pod.meta.namespace, &*pod.meta.name, &*self.common.name].into_iter().enumerate()
+            {
+                if at > 0 {
+                    instance.push('.');
+                }
+                instance.push_str(part);
+            }
+            layers.push(Layer::Text { key: Field::ServiceInstanceId.name(), value: instance });
+        }
+    }
+
+    /// The run after so many restarts, or the last one.
+    pub(crate) fn run(self, restarts: Option<u32>) -> Option<Run<'a>> {
+        let state = self.state?;
+        let current = Run { id: &state.id, digest: self.common.digest.as_deref() };
         match restarts {
-            Some(restarts) => self.runs.iter().find(|run| run.restarts == restarts),
-            None => self.runs.iter().max_by_key(|run| run.restarts),
+            None => Some(current),
+            Some(restarts) if restarts == state.restarts => Some(current),
+            Some(restarts) if Some(restarts) == state.restarts.checked_sub(1) => {
+                let id = state.detail.as_ref()?.last_id.as_ref()?;
+                Some(Run { id, digest: None })
+            }
+            Some(_) => None,
         }
     }
 }
 
-/// Works out what is added of `pod`.
-pub(crate) fn build(compiled: &Compiled, pod: &Pod, joins: &impl Joins) -> Entry {
-    let ignored = is_ignored(compiled, pod);
-    let mut builder = Builder { compiled, pod, joins, list: List::default(), workloads: [const { None }; 4] };
-    let (attributes, containers) = if ignored {
-        (Attributes::default(), Box::default())
-    } else {
-        builder.pod();
-        builder.owners();
-        builder.rules();
-        let containers = builder.containers();
-        (Attributes::new(std::mem::take(&mut builder.list).0), containers)
-    };
-    Entry {
-        uid: pod.meta.uid.clone(),
-        created: pod.meta.created,
-        started: pod.started,
-        ended: pod.has_ended(),
-        ignored,
-        namespace: Arc::clone(&pod.meta.namespace),
-        node: pod.node.clone(),
-        attributes,
-        containers,
-        workloads: builder.workloads,
+impl CommonContainer {
+    /// A list of one text, as tags and digests are given.
+    pub(crate) fn list(text: &str) -> Value {
+        Value::Array(vec![text.into()])
     }
 }
 
-fn is_ignored(compiled: &Compiled, pod: &Pod) -> bool {
-    let annotation = pod.meta.annotation(IGNORE_ANNOTATION);
-    annotation.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
-        || compiled.excluded.iter().any(|regex| regex.is_match(&pod.meta.name))
+impl ContainerRoom {
+    /// The text of an id.
+    pub(crate) fn text<'a>(&'a mut self, id: &'a ContainerId) -> &'a str {
+        id.text(&mut self.0)
+    }
 }
 
-struct Builder<'a, J> {
-    compiled: &'a Compiled,
-    pod: &'a Pod,
-    joins: &'a J,
-    list: List,
-    workloads: [Option<Name>; 4],
+impl Default for OwnRoom {
+    fn default() -> Self {
+        Self { uid: [0; 36], time: [0; 20], ip: String::new() }
+    }
 }
 
-impl<J: Joins> Builder<'_, J> {
-    /// Sets an attribute if it is asked for and has a value.
-    fn set(&mut self, field: Field, value: &str) {
-        if !value.is_empty() {
-            self.set_even_empty(field, value);
-        }
-    }
-
-    fn set_even_empty(&mut self, field: Field, value: &str) {
-        if self.compiled.fields.has(field) {
-            self.list.set(field.name(), value);
-        }
-    }
-
-    fn set_uid(&mut self, field: Field, uid: &Uid) {
-        if self.compiled.fields.has(field) {
-            self.set(field, &uid.to_string());
-        }
-    }
-
-    fn pod(&mut self) {
-        let pod = self.pod;
-        self.set(Field::NamespaceName, &pod.meta.namespace);
-        self.set(Field::PodName, &pod.meta.name);
-        self.set_uid(Field::PodUid, &pod.meta.uid);
-        self.set_even_empty(Field::PodHostname, pod.hostname.as_deref().unwrap_or_default());
-        if self.compiled.fields.has(Field::PodIp) {
-            let ip = pod.ip().map(|ip| ip.to_string());
-            self.set_even_empty(Field::PodIp, &ip.unwrap_or_default());
-        }
-        if let Some(created) = pod.meta.created.filter(|_| self.compiled.fields.has(Field::StartTime))
-            && let Ok(time) = jiff::Timestamp::from_second(created.seconds())
-        {
-            self.set(Field::StartTime, &time.to_string());
-        }
-        self.set_even_empty(Field::NodeName, pod.node.as_deref().unwrap_or_default());
-        if self.compiled.fields.has(Field::ClusterUid)
-            && let Some(uid) = self.joins.cluster()
-        {
-            self.set_uid(Field::ClusterUid, &uid);
-        }
-        self.set(Field::ServiceName, &pod.meta.name);
-        self.set(Field::ServiceNamespace, &pod.meta.namespace);
-    }
-
-    fn owners(&mut self) {
-        let owners = Arc::clone(&self.pod.meta.owners);
-        for owner in owners.iter() {
-            match &*owner.kind {
-                "ReplicaSet" => {
-                    self.owner(owner, Field::ReplicaSetName, Field::ReplicaSetUid);
-                    self.deployment(owner);
-                }
-                "StatefulSet" => {
-                    self.owner(owner, Field::StatefulSetName, Field::StatefulSetUid);
-                    self.workload(1, Subject::StatefulSet, &owner.uid);
-                }
-                "DaemonSet" => {
-                    self.owner(owner, Field::DaemonSetName, Field::DaemonSetUid);
-                    self.workload(2, Subject::DaemonSet, &owner.uid);
-                }
-                "Job" => {
-                    self.owner(owner, Field::JobName, Field::JobUid);
-                    self.workload(3, Subject::Job, &owner.uid);
-                    self.cron_job(owner);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn owner(&mut self, owner: &Owner, name: Field, uid: Field) {
-        self.set(name, &owner.name);
-        self.set_uid(uid, &owner.uid);
-        self.set(Field::ServiceName, &owner.name);
-    }
-
-    fn workload(&mut self, index: usize, subject: Subject, uid: &Uid) {
-        if self.compiled.has_rules(subject)
-            && let Some(slot) = self.workloads.get_mut(index)
-        {
-            *slot = Some(uid.to_string().into());
-        }
-    }
-
-    fn deployment(&mut self, owner: &Owner) {
-        if let Some(set) = self.joins.replica_set(&owner.uid) {
-            if let Some(deployment) = set.meta.controller("Deployment") {
-                self.set(Field::DeploymentName, &deployment.name);
-                self.set(Field::ServiceName, &deployment.name);
-                self.set_uid(Field::DeploymentUid, &deployment.uid);
-                self.workload(0, Subject::Deployment, &deployment.uid);
-            }
-        } else if self.compiled.heuristic {
-            let hash = self.pod.meta.label(HASH_LABEL).map_or("", |hash| &**hash);
-            let name = owner::deployment(&owner.name, hash).unwrap_or_default();
-            self.set(Field::DeploymentName, name);
-            self.set(Field::ServiceName, name);
-        }
-    }
-
-    fn cron_job(&mut self, owner: &Owner) {
-        if let Some(job) = self.joins.job(&owner.uid) {
-            if let Some(cron_job) = job.meta.controller("CronJob") {
-                self.set(Field::CronJobName, &cron_job.name);
-                self.set(Field::ServiceName, &cron_job.name);
-                self.set_uid(Field::CronJobUid, &cron_job.uid);
-            }
-        } else {
-            let name = owner::cron_job(&owner.name, self.pod.meta.created).unwrap_or_default();
-            self.set(Field::CronJobName, name);
-            self.set(Field::ServiceName, name);
-        }
-    }
-
-    /// Labels by rules, the labels that services are named by, annotations by rules; the later wins.
-    fn rules(&mut self) {
-        let meta = &self.pod.meta;
-        self.rules_on(Source::Labels);
-        for label in SERVICE_NAME_LABELS {
-            if let Some(name) = meta.label(label) {
-                self.set_even_empty(Field::ServiceName, name);
-            }
-        }
-        if let Some(version) = meta.label(SERVICE_VERSION_LABEL) {
-            self.set_even_empty(Field::ServiceVersion, version);
-        }
-        self.rules_on(Source::Annotations);
-    }
-
-    fn rules_on(&mut self, source: Source) {
-        let meta = &self.pod.meta;
-        let pairs = if source == Source::Labels { &meta.labels } else { &meta.annotations };
-        for rule in self.compiled.rules(Subject::Pod).filter(|rule| rule.source == source) {
-            rule.apply(pairs, |name, value| self.list.set(name, value));
-        }
-    }
-
-    /// Init containers and containers, whether a specification or a state tells of them.
-    fn containers(&self) -> Box<[ContainerEntry]> {
-        if !self.compiled.uses_containers() {
-            return Box::default();
-        }
-        let (specs, states) = (&self.pod.specs, &self.pod.containers);
-        let by_images = self.compiled.fields.any(&IMAGES);
-        let specified = specs.iter().filter(|spec| by_images && spec.kind != ContainerKind::Ephemeral);
-        let mut entries: Vec<ContainerEntry> = specified
-            .map(|spec| {
-                let state = states.iter().find(|state| state.name == spec.name);
-                self.container(&spec.name, Some(spec), state)
-            })
-            .collect();
-        for state in states.iter().filter(|state| state.kind != ContainerKind::Ephemeral) {
-            if entries.iter().all(|entry| entry.name != state.name) {
-                entries.push(self.container(&state.name, None, Some(state)));
-            }
-        }
-        entries.into()
-    }
-
-    fn container(
-        &self,
-        name: &Name,
-        spec: Option<&ContainerSpec>,
-        state: Option<&Container>,
-    ) -> ContainerEntry {
-        let fields = self.compiled.fields;
-        let image = spec.and_then(|spec| Image::parse(&spec.image));
-        let tag = image.map(|image| image.tag.unwrap_or(DEFAULT_TAG));
-        let mut list = List::default();
-        let mut set = |field: Field, value: Option<&str>| {
-            if let Some(value) = value.filter(|value| fields.has(field) && !value.is_empty()) {
-                list.set(field.name(), value);
-            }
-        };
-        set(Field::ContainerName, state.map(|state| &*state.name));
-        set(Field::ImageName, image.map(|image| image.name));
-        set(Field::ImageTag, tag);
-        if state.is_some() && fields.has(Field::ServiceInstanceId) {
-            let meta = &self.pod.meta;
-            set(Field::ServiceInstanceId, Some(&format!("{}.{}.{name}", meta.namespace, meta.name)));
-        }
-        set(Field::ServiceVersion, image.and_then(|image| image.version()).as_deref());
-        let one = |text: &str| Value::Array(vec![text.into()]);
-        ContainerEntry {
-            name: Arc::clone(name),
-            id: state.map_or_else(|| ContainerId::new(""), |state| state.id.clone()),
-            attributes: Attributes::new(list.0),
-            tags: tag.filter(|_| fields.has(Field::ImageTags)).map(one),
-            runs: state.map(|state| self.runs(state)).unwrap_or_default(),
-        }
-    }
-
-    fn runs(&self, state: &Container) -> Box<[Run]> {
-        let fields = self.compiled.fields;
-        if !fields.any(&[Field::ContainerId, Field::RepoDigests]) {
-            return Box::default();
-        }
-        let id = |id: String| {
-            Some(id.into_boxed_str()).filter(|id| fields.has(Field::ContainerId) && !id.is_empty())
-        };
-        let image_id = state.image_id.as_deref().filter(|_| fields.has(Field::RepoDigests));
-        let digests = image_id.and_then(repo_digest).map(|digest| Value::Array(vec![digest.into()]));
-        let now = Run { restarts: state.restarts, id: id(state.id.to_string()), digests };
-        let last = state.detail.as_ref().and_then(|detail| detail.last_id.as_ref());
-        let before = last.zip(state.restarts.checked_sub(1)).map(|(last, restarts)| Run {
-            restarts,
-            id: id(last.to_string()),
-            digests: None,
-        });
-        std::iter::once(now).chain(before).collect()
+impl Default for ContainerRoom {
+    fn default() -> Self {
+        Self([0; 64])
     }
 }

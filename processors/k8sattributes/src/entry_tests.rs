@@ -5,15 +5,21 @@ use std::sync::Arc;
 use k8s::row::{Job, ReplicaSet, Uid};
 use serde_json::{Value, json};
 
-use crate::association::BY_UID;
-use crate::test_support::{Cluster, pod, shown};
+use crate::test_support::{Cluster, pod};
+
+/// The pairs in the order of names.
+fn sorted(pairs: &str) -> String {
+    let mut pairs: Vec<&str> = pairs.split(' ').collect();
+    pairs.sort_unstable();
+    pairs.join(" ")
+}
 
 #[tokio::test(start_paused = true)]
 async fn attributes_of_pods() {
     fn check(extract: &str, extra: &Value, expected: &str) {
         let mut cluster = Cluster::new(&format!("extract: {extract}"));
         cluster.apply(&pod("p", extra));
-        assert_eq!(cluster.attributes("p"), expected, "{extract}");
+        assert_eq!(cluster.attributes("p"), sorted(expected), "{extract}");
     }
     let none = json!({});
     check(
@@ -57,7 +63,7 @@ async fn attributes_of_owners() {
         let mut cluster = Cluster::new(&format!("extract: {extract}"));
         let extra = json!({"metadata": {"labels": {"pod-template-hash": "7b9f"}, "ownerReferences": owners}});
         cluster.apply(&pod("p", &extra));
-        assert_eq!(cluster.attributes("p"), expected, "{extract} {owners}");
+        assert_eq!(cluster.attributes("p"), sorted(expected), "{extract} {owners}");
     }
     let owner = |kind: &str, name: &str| json!({"kind": kind, "name": name, "uid": format!("uid-{name}")});
     let all = "{metadata: [k8s.replicaset.name, k8s.replicaset.uid, k8s.deployment.name, k8s.statefulset.name, \
@@ -76,7 +82,7 @@ async fn attributes_of_owners() {
     check(
         "{metadata: [k8s.deployment.name], deployment_name_from_replicaset: false}",
         &json!([owner("ReplicaSet", "web-7b9f")]),
-        "",
+        "k8s.deployment.name=web",
     );
     check(
         all,
@@ -107,7 +113,7 @@ async fn what_is_known_later_is_added_then() {
     ));
     cluster.apply(&pod("q", &json!({"metadata": {"ownerReferences": [owner("Job", "j")]}})));
     assert_eq!(cluster.attributes("p"), "k8s.deployment.name=web");
-    assert_eq!(cluster.get(BY_UID, "p").unwrap().workloads[0], None);
+    assert_eq!(cluster.get("p").unwrap().common.workloads, None);
     let set = cluster.row::<ReplicaSet>(&owned("Deployment", "web-7b9f"));
     let job = cluster.row::<Job>(&owned("CronJob", "j"));
     for uid in [set.meta.uid.clone(), job.meta.uid.clone()] {
@@ -116,7 +122,10 @@ async fn what_is_known_later_is_added_then() {
         cluster.pods.owner_changed(&uid, &cluster.joins);
     }
     assert_eq!(cluster.attributes("p"), "k8s.deployment.name=by-web-7b9f k8s.deployment.uid=uid-by-web-7b9f");
-    assert_eq!(cluster.get(BY_UID, "p").unwrap().workloads[0].as_deref(), Some("uid-by-web-7b9f"));
+    assert_eq!(
+        cluster.get("p").unwrap().common.workloads.as_ref().unwrap()[0].as_deref(),
+        Some("uid-by-web-7b9f")
+    );
     assert_eq!(cluster.attributes("q"), "k8s.cronjob.name=by-j k8s.cronjob.uid=uid-by-j");
     cluster.joins.cluster = Some(Uid::new("cluster"));
     cluster.pods.all_changed(&cluster.joins);
@@ -137,8 +146,12 @@ async fn ignored_pods() {
         let mut cluster = Cluster::new(yaml);
         let annotations = json!({"opentelemetry.io/k8s-processor/ignore": annotation});
         cluster.apply(&pod(name, &json!({"metadata": {"annotations": annotations}})));
-        let entry = cluster.get(BY_UID, name).unwrap();
-        assert_eq!((entry.ignored, entry.attributes.is_empty()), (expected, expected), "{name} {annotation}");
+        let entry = cluster.get(name).unwrap();
+        assert_eq!(
+            (entry.ignored, cluster.attributes(name).is_empty()),
+            (expected, expected),
+            "{name} {annotation}"
+        );
         cluster.delete(name);
         assert!(cluster.pods.next_expiry().is_some(), "ignored pods go, too");
     }
@@ -154,30 +167,10 @@ async fn ignored_pods() {
 
 #[tokio::test(start_paused = true)]
 async fn containers() {
-    fn check(fields: &str, extra: &Value, expected: &[&str]) {
+    fn check(fields: &str, extra: &Value, name: &str, expected: &str) {
         let mut cluster = Cluster::new(&format!("extract: {{metadata: [{fields}]}}"));
         cluster.apply(&pod("p", extra));
-        let entry = cluster.get(BY_UID, "p").unwrap();
-        let shown = entry.containers.iter().map(|container| {
-            let runs = container.runs.iter().map(|run| {
-                let digests = run.digests.as_ref().map(|digests| format!(" {digests:?}"));
-                format!(
-                    "{}:{}{}",
-                    run.restarts,
-                    run.id.as_deref().unwrap_or_default(),
-                    digests.unwrap_or_default()
-                )
-            });
-            let runs: Vec<String> = runs.collect();
-            format!(
-                "{}/{} [{}] {}",
-                container.name,
-                container.id,
-                runs.join(","),
-                shown(&container.attributes)
-            )
-        });
-        assert_eq!(shown.collect::<Vec<_>>(), expected, "{fields}");
+        assert_eq!(cluster.container("p", name), expected, "{fields}");
     }
     let hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     let running = json!({
@@ -191,28 +184,63 @@ async fn containers() {
             "lastState": {"terminated": {"containerID": "containerd://id1"}},
         }]},
     });
-    check("k8s.pod.name", &running, &[]);
-    check(
-        "k8s.container.name, container.image.name, container.image.tag, service.version, service.instance.id",
-        &running,
-        &[
-            "init/ [] ",
-            &format!(
-                "c/id2 [] k8s.container.name=c container.image.name=img container.image.tag=latest \
-                 service.instance.id=ns.p.c service.version=sha256:{hash}"
-            ),
-        ],
+    check("k8s.pod.name", &running, "c", "none");
+    let all = "k8s.container.name, container.image.name, container.image.tag, container.image.tags, service.version, \
+               service.instance.id";
+    check(all, &running, "init", "");
+    check(all, &running, "debug", "none");
+    let expected = format!(
+        "container.image.name=img container.image.tag=latest k8s.container.name=c service.instance.id=ns.p.c \
+         service.version=sha256:{hash} [latest]"
     );
-    check("container.id", &running, &["c/id2 [2:id2,1:id1] "]);
-    check(
-        "container.image.repo_digests",
-        &running,
-        &[&format!("c/id2 [2: Array([String(\"docker.io/library/img@sha256:{hash}\")]),1:] ")],
-    );
+    check(all, &running, "c", &expected);
     let pending = json!({"spec": {"containers": [{"name": "c", "image": "img:1"}]}});
     check(
         "k8s.container.name, container.image.tag, service.instance.id",
         &pending,
-        &["c/ [] container.image.tag=1"],
+        "c",
+        "container.image.tag=1",
     );
+
+    let mut cluster = Cluster::new("extract: {metadata: [container.id, container.image.repo_digests]}");
+    cluster.apply(&pod("p", &running));
+    let entry = cluster.get("p").unwrap();
+    let run = |restarts: Option<u32>| {
+        let run = entry.container_named("c").unwrap().run(restarts)?;
+        Some(format!("{} {}", run.id, run.digest.unwrap_or_default()))
+    };
+    let current = Some(format!("id2 docker.io/library/img@sha256:{hash}"));
+    assert_eq!((run(None), run(Some(2))), (current.clone(), current));
+    assert_eq!((run(Some(1)).as_deref(), run(Some(0)), run(Some(3))), (Some("id1 "), None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_a_workload_share_what_they_have_in_common() {
+    let mut cluster = Cluster::new("extract: {labels: [{key: app}]}");
+    let replica = |name: &str, app: &str| {
+        pod(
+            name,
+            &json!({
+                "metadata": {"labels": {"app": app}},
+                "spec": {"containers": [{"name": "c", "image": "img:1"}]},
+                "status": {"podIP": "10.0.0.1"},
+            }),
+        )
+    };
+    for number in 0..100 {
+        cluster.apply(&replica(&format!("web-{number}"), "web"));
+    }
+    cluster.apply(&replica("api", "api"));
+    assert_eq!(cluster.pods.commons(), 2);
+    assert_eq!(
+        cluster.attributes("web-7"),
+        "k8s.namespace.name=ns k8s.node.name=node-1 k8s.pod.labels.app=web k8s.pod.name=web-7 \
+         k8s.pod.start_time=2026-01-01T00:00:00Z k8s.pod.uid=web-7"
+    );
+    assert_eq!(size_of::<Option<crate::entry::Entry>>(), 32);
+    // What nobody has any more goes.
+    for number in 0..1000 {
+        cluster.apply(&replica("api", &format!("v{number}")));
+    }
+    assert!(cluster.pods.commons() < 300, "{}", cluster.pods.commons());
 }

@@ -57,7 +57,7 @@ fields! {
 }
 
 /// A set of attributes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Fields(u32);
 
 impl Field {
@@ -77,8 +77,17 @@ impl Fields {
         self.0 |= 1 << field as u32;
     }
 
+    pub(crate) fn remove(&mut self, field: Field) {
+        self.0 &= !(1 << field as u32);
+    }
+
     pub(crate) fn has(self, field: Field) -> bool {
         self.0 >> field as u32 & 1 == 1
+    }
+
+    /// What is in this set, and not in the other.
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether one of `fields` is in the set.

@@ -7,20 +7,19 @@ use k8s::{Change, Changes};
 use serde_json::{Value, json};
 use tokio::time::advance;
 
-use crate::association::BY_UID;
-use crate::test_support::{Cluster, EARLIER, T, at, key, pod};
+use crate::test_support::{Cluster, EARLIER, T, at, pod};
 
 #[tokio::test(start_paused = true)]
 async fn keys_come_with_what_they_are_made_of() {
     let mut cluster = Cluster::new("{}");
     cluster.apply(&pod("a", &json!({"status": {"phase": "Pending"}})));
-    assert_eq!(cluster.index.len(), 1);
+    assert_eq!(cluster.len(), 1);
     cluster.apply(&pod("a", &json!({"status": {"startTime": T}})));
-    assert_eq!(cluster.index.len(), 1);
+    assert_eq!(cluster.len(), 1);
     cluster.apply(&pod("a", &at("1.1.1.1", T)));
-    assert_eq!(cluster.index.len(), 3);
+    assert_eq!(cluster.len(), 3);
     cluster.apply(&pod("host", &json!({"spec": {"hostNetwork": true}, "status": {"podIP": "9.9.9.9"}})));
-    assert_eq!(cluster.index.len(), 4);
+    assert_eq!(cluster.len(), 4);
     let two = json!({"status": {"podIP": "2.2.2.2", "podIPs": [{"ip": "2.2.2.2"}, {"ip": "fd00::1"}]}});
     cluster.apply(&pod("dual", &two));
     assert_eq!(cluster.by_ip("FD00:0::1").as_deref(), Some("dual"));
@@ -55,7 +54,7 @@ async fn a_pod_that_has_ended_gives_its_address_back() {
     advance(Duration::from_secs(121)).await;
     cluster.sweep();
     assert_eq!(cluster.by_ip("1.1.1.1"), None);
-    assert!(cluster.get(BY_UID, "job").is_some());
+    assert!(cluster.get("job").is_some());
     cluster.apply(&pod("late", &ended));
     assert_eq!(cluster.by_ip("1.1.1.1"), None);
 }
@@ -70,7 +69,7 @@ async fn a_pod_that_is_gone_is_found_for_a_while() {
     assert_eq!(cluster.by_ip("1.1.1.1").as_deref(), Some("a"));
     advance(Duration::from_secs(1)).await;
     cluster.sweep();
-    assert_eq!((cluster.index.len(), cluster.pods.next_expiry()), (0, None));
+    assert_eq!((cluster.len(), cluster.pods.next_expiry()), (0, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,15 +91,15 @@ async fn what_comes_again_is_not_forgotten() {
     advance(Duration::from_secs(121)).await;
     cluster.sweep();
     assert_eq!(cluster.by_ip("1.1.1.1").as_deref(), Some("second"));
-    let by_name = cluster.index.get(&key(3, &["web-0", "ns"])).map(|entry| entry.uid.to_string());
+    let by_name = cluster.find(3, &["web-0", "ns"]).map(|entry| entry.pod.meta.uid.to_string());
     assert_eq!(by_name.as_deref(), Some("second"));
-    assert_eq!(cluster.index.len(), 4, "uid, two of the address, name and namespace");
+    assert_eq!(cluster.len(), 4, "uid, two of the address, name and namespace");
     // The same pod gone and there again.
     cluster.delete("second");
     cluster.apply(&second);
     advance(Duration::from_secs(500)).await;
     cluster.sweep();
-    assert_eq!(cluster.index.len(), 4);
+    assert_eq!(cluster.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,20 +119,20 @@ async fn keys_that_a_pod_has_no_more_go() {
         )
     };
     cluster.apply(&with("1.1.1.1", "web", "id1"));
-    assert_eq!(cluster.index.len(), 5);
+    assert_eq!(cluster.len(), 5);
     cluster.apply(&with("2.2.2.2", "api", "id2"));
-    assert_eq!(cluster.index.len(), 9, "the old ones are good for what is under way");
+    assert_eq!(cluster.len(), 9, "the old ones are good for what is under way");
     cluster.apply(&with("1.1.1.1", "api", "id2"));
     advance(Duration::from_secs(120)).await;
     cluster.sweep();
-    assert_eq!(cluster.index.len(), 5);
+    assert_eq!(cluster.len(), 5);
     assert!(cluster.by_ip("1.1.1.1").is_some(), "an address that came back is kept");
-    assert!(cluster.index.get(&key(3, &["web"])).is_none());
-    assert!(cluster.index.get(&key(4, &["id2"])).is_some());
+    assert!(cluster.find(3, &["web"]).is_none());
+    assert!(cluster.find(4, &["id2"]).is_some());
     cluster.delete("a");
     advance(Duration::from_secs(120)).await;
     cluster.sweep();
-    assert_eq!((cluster.index.len(), cluster.pods.next_expiry()), (0, None));
+    assert_eq!((cluster.len(), cluster.pods.next_expiry()), (0, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,12 +143,12 @@ async fn a_source_without_a_value_makes_no_key() {
     );
     let pending = json!({"status": {"containerStatuses": [{"name": "a", "containerID": ""}, {"name": "b"}]}});
     cluster.apply(&pod("a", &pending));
-    assert_eq!(cluster.index.len(), 1);
+    assert_eq!(cluster.len(), 1);
     // Host-network pods share their node's address.
     let mut cluster =
         Cluster::new("pod_association: [{sources: [{from: resource_attribute, name: host.name}]}]");
     cluster.apply(&pod("a", &json!({"spec": {"hostNetwork": true}, "status": {"podIP": "9.9.9.9"}})));
-    assert_eq!(cluster.index.len(), 1);
+    assert_eq!(cluster.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +160,7 @@ async fn reading_all_anew_forgets_who_is_not_there() {
     let changes = Changes { resync: true, list: vec![Change::Applied(c)] };
     cluster.pods.take(changes, || vec![b], &cluster.joins);
     cluster.sweep();
-    let there = |uid: &str| cluster.get(BY_UID, uid).is_some();
+    let mut there = |uid: &str| cluster.get(uid).is_some();
     assert_eq!((there("a"), there("b"), there("c")), (false, true, true));
 }
 
@@ -169,7 +168,7 @@ async fn reading_all_anew_forgets_who_is_not_there() {
 async fn static_pods_are_found_by_their_nodes_uid() {
     let mut cluster = Cluster::new("{}");
     cluster.apply(&pod("a", &json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "hash"}}})));
-    assert_eq!(cluster.get(BY_UID, "hash").map(|entry| entry.uid.to_string()).as_deref(), Some("a"));
+    assert_eq!(cluster.get("hash").map(|entry| entry.pod.meta.uid.to_string()).as_deref(), Some("a"));
 }
 
 /// A number that depends on the one before, so that every run is the same.
@@ -203,13 +202,16 @@ async fn whatever_happens_keys_lead_to_their_pods_and_nothing_stays() {
             cluster.sweep();
             for pod in 0..4 {
                 let uid = format!("pod-{pod}");
-                let known = cluster.get(BY_UID, &uid);
-                assert!(known.is_none_or(|entry| entry.uid.to_string() == uid), "a uid leads to its own pod");
+                let known = cluster.get(&uid);
+                assert!(
+                    known.is_none_or(|entry| entry.pod.meta.uid.to_string() == uid),
+                    "a uid leads to its own pod"
+                );
             }
         }
         (0..4).for_each(|pod| cluster.delete(&format!("pod-{pod}")));
         advance(Duration::from_secs(120)).await;
         cluster.sweep();
-        assert_eq!((cluster.index.len(), cluster.pods.next_expiry()), (0, None), "seed {seed}");
+        assert_eq!((cluster.len(), cluster.pods.is_empty()), (0, true), "seed {seed}");
     }
 }

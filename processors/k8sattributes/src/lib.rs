@@ -6,19 +6,25 @@
 
 mod association;
 mod cluster;
+mod common;
 mod compile;
 mod config;
 mod entry;
 #[cfg(test)]
 mod entry_tests;
+mod fetch;
 mod field;
 mod filter;
+mod gating;
 mod image;
 mod index;
 #[cfg(test)]
 mod index_tests;
+mod key;
+mod needs;
 mod objects;
 mod owner;
+mod pods;
 mod processor;
 mod rule;
 mod telemetry;

@@ -1,5 +1,6 @@
 //! Adds to resources what is known of their pods.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use component::{BoxError, Component, ConsumeError, Consumer, Host, Settings};
 use confmap::Problems;
 use k8s::row::ContainerId;
 use opentelemetry::metrics::Meter;
-use pdata::{AnyValueView, Attributes, Batch, ResourceEditor, Signal};
+use pdata::{AnyValueView, Batch, KeyValueView, Layer, ResourceEditor, Signal};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -18,10 +19,11 @@ use crate::Config;
 use crate::association::{Connection, Identified, Values, text};
 use crate::cluster::{self, Error};
 use crate::compile::Compiled;
-use crate::entry::{ContainerEntry, Entry};
+use crate::entry::{Chosen, CommonContainer, Entry, Layers, Room, Run};
 use crate::field::Field;
+use crate::gating::Gating;
 use crate::telemetry::{AssociationMetrics, Tally};
-use crate::view::View;
+use crate::view::{Tables, View};
 
 /// The processor.
 pub(crate) struct AttributesProcessor {
@@ -34,17 +36,6 @@ pub(crate) struct AttributesProcessor {
     /// What is known, from start to shutdown.
     view: RwLock<Option<Arc<View>>>,
     next: Arc<dyn Consumer>,
-}
-
-/// What is added to one resource, in order.
-#[derive(Default)]
-struct Additions {
-    pod_ip: Option<String>,
-    pod: Option<Arc<Entry>>,
-    /// Which of the pod's containers, and the restarts of the run that the resource is about.
-    container: Option<(usize, Restarts)>,
-    objects: SmallVec<[Arc<Attributes>; 6]>,
-    service_namespace: Option<String>,
 }
 
 /// Which run of a container a resource is about.
@@ -65,7 +56,8 @@ impl AttributesProcessor {
         next: Arc<dyn Consumer>,
     ) -> Result<Self, BoxError> {
         let mut problems = Problems::default();
-        let compiled = Compiled::of(&config, |name| std::env::var(name).ok(), &mut problems);
+        let gating = Gating::of(&settings.gates);
+        let compiled = Compiled::of(&config, |name| std::env::var(name).ok(), gating, &mut problems);
         problems.into_result()?;
         let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
         Ok(Self {
@@ -88,93 +80,119 @@ impl AttributesProcessor {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
+    /// Adds to all resources of a batch what is known at this moment.
+    fn add_to(&self, batch: Batch, peer: Option<IpAddr>, tally: &mut Tally) -> Batch {
+        let view = self.view();
+        let tables = view.as_ref().map(|view| view.read());
+        let mut room = Room::default();
+        batch.edit_resources(|editor| self.enrich(editor, peer, tables.as_ref(), &mut room, tally))
+    }
+
     async fn wait(&self, view: &View, timeout: Duration) -> Result<(), Error> {
         let complete = tokio::time::timeout(timeout, view.complete()).await;
         complete.map_err(|_| Error::NotSynced { after: timeout, missing: view.missing() })
     }
 
+    /// Reads the resource once, and adds what is known and what it does not say itself.
     fn enrich(
         &self,
         editor: &mut ResourceEditor<'_>,
         peer: Option<IpAddr>,
-        view: Option<&View>,
+        tables: Option<&Tables>,
+        room: &mut Room,
         tally: &mut Tally,
     ) {
-        let additions = self.additions(editor, peer, view, tally);
-        additions.write(editor);
-    }
-
-    /// Reads the resource once, and looks up what is to be added.
-    fn additions(
-        &self,
-        editor: &ResourceEditor<'_>,
-        peer: Option<IpAddr>,
-        view: Option<&View>,
-        tally: &mut Tally,
-    ) -> Additions {
         let compiled = &*self.compiled;
-        let values = compiled.wanted.read(editor.attributes());
+        let present: SmallVec<[KeyValueView<'_>; 24]> = editor.arrived().collect();
+        let values = compiled.wanted.read(&present);
         let identified = compiled.associations.identify(&values, peer);
-        let mut additions = Additions::default();
+        let mut layers = Layers::new();
+        let Room { own, peer, instance, container: id } = room;
         if compiled.passthrough || compiled.fields.has(Field::PodIp) {
             let connection = identified.as_ref().and_then(|identified| identified.connection);
-            additions.pod_ip = connection.map(|connection| match connection {
-                Connection::Peer(ip) => ip.to_string(),
-                Connection::Text(text) => text.to_owned(),
+            let value = connection.map(|connection| match connection {
+                Connection::Peer(ip) => {
+                    peer.clear();
+                    // Writing to a string does not fail.
+                    let _ = write!(peer, "{ip}");
+                    peer.as_str()
+                }
+                Connection::Text(text) => text,
             });
+            layers.extend(value.map(|value| Layer::Text { key: Field::PodIp.name(), value }));
         }
-        let Some(view) = view else { return additions };
-        let pod = find(view, identified.as_ref(), tally);
-        let known = pod.is_some() || (identified.is_some() && !view.knows_pods);
-        tally.count(identified.as_ref().map(|identified| identified.layout), known);
-        additions.container = pod.as_ref().and_then(|pod| self.container(pod, &values));
-        self.add_objects(&mut additions, pod.as_deref(), &values, view);
-        additions.pod = pod;
-        additions
+        let mut run = None;
+        if let Some(tables) = tables {
+            let pod = find(tables, identified.as_ref(), tally);
+            let known = pod.is_some() || (identified.is_some() && !tables.knows_pods);
+            tally.count(identified.as_ref().map(|identified| identified.layout), known);
+            if let Some(pod) = pod {
+                let layout =
+                    identified.as_ref().and_then(|found| compiled.associations.layouts.get(found.layout));
+                let said = layout.map(|layout| layout.said).unwrap_or_default();
+                pod.push(own, said, &mut layers);
+                if let Some((chosen, restarts)) = self.container(pod, &values) {
+                    chosen.push(compiled, &pod.pod, instance, &mut layers);
+                    run = Some((chosen, restarts));
+                }
+            }
+            self.add_objects(&mut layers, pod, &values, tables);
+        }
+        let run = run.map(|(chosen, restarts)| (chosen, self.run(chosen, restarts)));
+        if let Some((_, Some(run))) = &run
+            && compiled.fields.has(Field::ContainerId)
+            && !run.id.is_empty()
+        {
+            layers.push(Layer::NewText { key: Field::ContainerId.name(), value: id.text(run.id) });
+        }
+        editor.fill(&layers, &present);
+        if let Some((chosen, run)) = run {
+            write_lists(editor, chosen, run);
+        }
     }
 
     /// What namespaces, nodes and workloads add; a pod knows its own, else the resource may name them.
-    fn add_objects(&self, additions: &mut Additions, pod: Option<&Entry>, values: &Values<'_>, view: &View) {
+    fn add_objects<'a>(
+        &self,
+        layers: &mut Layers<'a>,
+        pod: Option<&'a Entry>,
+        values: &Values<'a>,
+        tables: &'a Tables,
+    ) {
         let (compiled, places) = (&*self.compiled, &self.compiled.places);
-        let namespace = pod.map(|pod| &*pod.namespace).filter(|name| !name.is_empty());
+        let namespace = pod.map(|pod| &*pod.pod.meta.namespace).filter(|name| !name.is_empty());
         if let Some(namespace) = namespace.or_else(|| text(values, places.namespace)) {
-            additions.objects.extend(view.namespaces.as_ref().and_then(|all| all.get(namespace)));
-            let wanted = compiled.fields.has(Field::ServiceNamespace);
-            additions.service_namespace = wanted.then(|| namespace.to_owned());
+            layers.extend(tables.namespaces.as_ref().and_then(|all| all.get(namespace)).map(Layer::Set));
+            if compiled.fields.has(Field::ServiceNamespace) {
+                layers.push(Layer::Text { key: Field::ServiceNamespace.name(), value: namespace });
+            }
         }
-        if let Some(nodes) = &view.nodes {
-            let node = pod.and_then(|pod| pod.node.as_deref());
+        if let Some(nodes) = &tables.nodes {
+            let node = pod.and_then(|pod| pod.pod.node.as_deref());
             let node = node.or_else(|| text(values, places.node));
-            additions.objects.extend(node.and_then(|node| nodes.get(node)));
+            layers.extend(node.and_then(|node| nodes.get(node)).map(Layer::Set));
         }
-        let of_pod = pod.map(|pod| &pod.workloads);
-        for (at, (objects, place)) in view.workloads.iter().zip(places.workloads).enumerate() {
+        let of_pod = pod.and_then(|pod| pod.common.workloads.as_deref());
+        for (at, (objects, place)) in tables.workloads.iter().zip(places.workloads).enumerate() {
             let Some(objects) = objects else { continue };
             let uid = of_pod.and_then(|workloads| workloads.get(at)?.as_deref());
             let uid = uid.or_else(|| text(values, place));
-            additions.objects.extend(uid.and_then(|uid| objects.get(uid)));
+            layers.extend(uid.and_then(|uid| objects.get(uid)).map(Layer::Set));
         }
     }
 
     /// Which container the resource is about: the one it names, else the only one.
-    fn container(&self, pod: &Entry, values: &Values<'_>) -> Option<(usize, Restarts)> {
-        let (places, containers) = (&self.compiled.places, &pod.containers);
-        if containers.is_empty() {
+    fn container<'e>(&self, pod: &'e Entry, values: &Values<'_>) -> Option<(Chosen<'e>, Restarts)> {
+        let places = &self.compiled.places;
+        if pod.common.containers.is_empty() {
             return None;
         }
-        let position = |is: &dyn Fn(&ContainerEntry) -> bool| containers.iter().position(is);
-        let container = if let Some(name) = text(values, places.container_name) {
-            position(&|container| *container.name == *name)?
+        let chosen = if let Some(name) = text(values, places.container_name) {
+            pod.container_named(name)?
         } else if let Some(id) = text(values, places.container_id) {
-            let id = ContainerId::new(id);
-            position(&|container| container.id == id)?
+            pod.container_with(&ContainerId::new(id))?
         } else {
-            let created = containers.iter().filter(|container| !container.id.is_empty()).count();
-            match (created, containers.len()) {
-                (1, _) => position(&|container| !container.id.is_empty())?,
-                (_, 1) => 0,
-                _ => return None,
-            }
+            pod.only_container()?
         };
         let restarts = match places.restart_count.and_then(|place| values.get(place)?.as_ref()) {
             None => Restarts::Last,
@@ -186,73 +204,48 @@ impl AttributesProcessor {
                 count.map_or(Restarts::Unknown, Restarts::Count)
             }
         };
-        Some((container, restarts))
+        Some((chosen, restarts))
+    }
+
+    /// The run of the container, if anything is to be told of it.
+    fn run<'e>(&self, chosen: Chosen<'e>, restarts: Restarts) -> Option<Run<'e>> {
+        if !self.compiled.fields.any(&[Field::ContainerId, Field::RepoDigests]) {
+            return None;
+        }
+        match restarts {
+            Restarts::Last => chosen.run(None),
+            Restarts::Count(count) => chosen.run(Some(count)),
+            Restarts::Unknown => None,
+        }
     }
 }
 
 /// The pod of a resource; none that is to be ignored.
-fn find(view: &View, identified: Option<&Identified<'_>>, tally: &mut Tally) -> Option<Arc<Entry>> {
-    let identified = identified.filter(|_| view.knows_pods)?;
-    let pod = view.index.get(&identified.key);
+fn find<'t>(tables: &'t Tables, identified: Option<&Identified<'_>>, tally: &mut Tally) -> Option<&'t Entry> {
+    let identified = identified.filter(|_| tables.knows_pods)?;
+    let pod = tables.pods.get(&identified.key);
     if pod.is_none() {
         tally.miss();
     }
     pod.filter(|pod| !pod.ignored)
 }
 
-impl Additions {
-    fn write(&self, editor: &mut ResourceEditor<'_>) {
-        if let Some(ip) = &self.pod_ip {
-            set_if_absent(editor, Field::PodIp, ip);
-        }
-        let container = self.pod.as_ref().zip(self.container);
-        let container = container.and_then(|(pod, (at, restarts))| Some((pod.containers.get(at)?, restarts)));
-        let mut sets: SmallVec<[&Attributes; 8]> = SmallVec::new();
-        sets.extend(self.pod.as_ref().map(|pod| &pod.attributes));
-        sets.extend(container.map(|(container, _)| &container.attributes));
-        sets.extend(self.objects.iter().map(|attributes| &**attributes));
-        editor.fill(&sets);
-        if let Some((container, restarts)) = container {
-            write_run(editor, container, restarts);
-        }
-        if let Some(namespace) = &self.service_namespace {
-            set_if_absent(editor, Field::ServiceNamespace, namespace);
-        }
+/// Lists that are added only where there is no attribute of the name at all, not even an empty one, as upstream.
+fn write_lists(editor: &mut ResourceEditor<'_>, chosen: Chosen<'_>, run: Option<Run<'_>>) {
+    if let Some(tag) = &chosen.common.tag {
+        editor.insert(Field::ImageTags.name(), CommonContainer::list(tag));
     }
-}
-
-/// What is added only where there is no attribute of the name at all, not even an empty one, as upstream.
-fn write_run(editor: &mut ResourceEditor<'_>, container: &ContainerEntry, restarts: Restarts) {
-    if let Some(tags) = &container.tags {
-        editor.insert(Field::ImageTags.name(), tags);
-    }
-    let run = match restarts {
-        Restarts::Last => container.run(None),
-        Restarts::Count(count) => container.run(Some(count)),
-        Restarts::Unknown => None,
-    };
-    let Some(run) = run else { return };
-    if let Some(id) = &run.id {
-        editor.insert(Field::ContainerId.name(), &**id);
-    }
-    if let Some(digests) = &run.digests {
-        editor.insert(Field::RepoDigests.name(), digests);
-    }
-}
-
-fn set_if_absent(editor: &mut ResourceEditor<'_>, field: Field, value: &str) {
-    let is_absent = match editor.get(field.name()) {
-        None | Some(AnyValueView::Empty) => true,
-        Some(value) => value.as_str().is_some_and(str::is_empty),
-    };
-    if is_absent {
-        editor.upsert(field.name(), value);
+    if let Some(digest) = run.and_then(|run| run.digest) {
+        editor.insert(Field::RepoDigests.name(), CommonContainer::list(digest));
     }
 }
 
 #[async_trait]
 impl Component for AttributesProcessor {
     async fn start(&self, host: &Host) -> Result<(), BoxError> {
+        if !self.compiled.gating.v0 && !self.compiled.gating.v1 {
+            return Err(Error::NoConventions.into());
+        }
         if self.compiled.passthrough || self.view().is_some() {
             return Ok(());
         }
@@ -284,9 +277,8 @@ impl Consumer for AttributesProcessor {
         self.items.incoming(items);
         let peer =
             batch.client().and_then(|client| client.address).map(|address| address.ip().to_canonical());
-        let view = self.view();
         let mut tally = self.metrics.tally();
-        let batch = batch.edit_resources(|editor| self.enrich(editor, peer, view.as_deref(), &mut tally));
+        let batch = self.add_to(batch, peer, &mut tally);
         self.metrics.record(&tally);
         self.items.outgoing(items);
         self.next.consume(batch).await

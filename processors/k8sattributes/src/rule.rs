@@ -8,6 +8,7 @@ use k8s::{Keys, Matcher, Name};
 use regex::Regex;
 
 use crate::RuleConfig;
+use crate::gating::Gating;
 use crate::template::Template;
 
 /// Names that a regular expression gave are remembered for this many keys; what makes keys without end is not.
@@ -45,15 +46,18 @@ pub(crate) struct Rule {
 
 #[derive(Debug)]
 enum RuleKeys {
-    One { key: String, name: String },
-    Matching { regex: Regex, naming: Naming, names: Mutex<HashMap<Name, Option<Name>>> },
+    One { key: String, names: Vec<String> },
+    Matching { regex: Regex, naming: Naming, names: Mutex<HashMap<Name, Names>> },
 }
+
+/// The attributes that a key makes: none if it does not match, two while names are changed.
+type Names = Arc<[Name]>;
 
 #[derive(Debug)]
 enum Naming {
     Template(Template),
-    /// This, and the key.
-    Prefix(String),
+    /// Each of these, and the key.
+    Prefixes(Vec<String>),
 }
 
 impl Subject {
@@ -70,25 +74,38 @@ impl Subject {
         })
     }
 
-    /// What attributes of its labels or annotations begin with. The older three kinds have the plural.
-    fn prefix(self, source: Source) -> String {
-        let (kind, plural) = match self {
-            Self::Pod => ("pod", "s"),
-            Self::Namespace => ("namespace", "s"),
-            Self::Node => ("node", "s"),
-            Self::Deployment => ("deployment", ""),
-            Self::StatefulSet => ("statefulset", ""),
-            Self::DaemonSet => ("daemonset", ""),
-            Self::Job => ("job", ""),
+    /// What attributes of its labels or annotations begin with. The older three kinds had the plural before the stable
+    /// conventions.
+    fn prefixes(self, source: Source, gating: Gating) -> Vec<String> {
+        let (kind, had_plural) = match self {
+            Self::Pod => ("pod", true),
+            Self::Namespace => ("namespace", true),
+            Self::Node => ("node", true),
+            Self::Deployment => ("deployment", false),
+            Self::StatefulSet => ("statefulset", false),
+            Self::DaemonSet => ("daemonset", false),
+            Self::Job => ("job", false),
         };
         let source = if source == Source::Labels { "label" } else { "annotation" };
-        format!("k8s.{kind}.{source}{plural}.")
+        let mut prefixes = Vec::new();
+        if had_plural && gating.v0 {
+            prefixes.push(format!("k8s.{kind}.{source}s."));
+        }
+        if !had_plural || gating.v1 {
+            prefixes.push(format!("k8s.{kind}.{source}."));
+        }
+        prefixes
     }
 }
 
 impl Rule {
     /// The rule of a configuration; `None` if it has no effect or, reported, a problem.
-    pub(crate) fn compile(config: &RuleConfig, source: Source, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn compile(
+        config: &RuleConfig,
+        source: Source,
+        gating: Gating,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let subject = Subject::parse(&config.from);
         if subject.is_none() {
             problems.at("from", |problems| {
@@ -107,21 +124,21 @@ impl Rule {
             ));
             return None;
         }
-        let prefix = subject?.prefix(source);
+        let prefixes = subject?.prefixes(source, gating);
         let keys = if !config.key.is_empty() {
-            let name = if config.tag_name.is_empty() {
-                format!("{prefix}{}", config.key)
+            let names = if config.tag_name.is_empty() {
+                prefixes.iter().map(|prefix| format!("{prefix}{}", config.key)).collect()
             } else {
-                config.tag_name.clone()
+                vec![config.tag_name.clone()]
             };
-            RuleKeys::One { key: config.key.clone(), name }
+            RuleKeys::One { key: config.key.clone(), names }
         } else if !config.key_regex.is_empty() {
             let regex = problems.at("key_regex", |problems| whole(&config.key_regex, problems))?;
             let templated = regex.captures_len() > 1 && !config.tag_name.is_empty();
             let naming = if templated {
                 Naming::Template(Template::parse(&config.tag_name))
             } else {
-                Naming::Prefix(prefix)
+                Naming::Prefixes(prefixes)
             };
             RuleKeys::Matching { regex, naming, names: Mutex::default() }
         } else {
@@ -138,7 +155,7 @@ impl Rule {
             tag_name: tag_name.to_owned(),
             ..RuleConfig::default()
         };
-        Self::compile(&config, Source::Annotations, &mut Problems::default())
+        Self::compile(&config, Source::Annotations, Gating::default(), &mut Problems::default())
     }
 
     /// Which keys it is about.
@@ -155,17 +172,16 @@ impl Rule {
     /// Tells the attributes that `pairs`, which are sorted, have by this rule.
     pub(crate) fn apply(&self, pairs: &[(Name, Name)], mut put: impl FnMut(&str, &str)) {
         match &self.keys {
-            RuleKeys::One { key, name } => {
+            RuleKeys::One { key, names } => {
                 if let Some(value) = k8s::row::pair(pairs, key) {
-                    put(name, value);
+                    names.iter().for_each(|name| put(name, value));
                 }
             }
             RuleKeys::Matching { regex, naming, names } => {
                 let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
                 for (key, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
-                    if let Some(name) = remembered(&mut names, key, || naming.name(regex, key)) {
-                        put(&name, value);
-                    }
+                    let names = remembered(&mut names, key, || naming.names(regex, key));
+                    names.iter().for_each(|name| put(name, value));
                 }
             }
         }
@@ -173,29 +189,30 @@ impl Rule {
 }
 
 impl Naming {
-    /// The name of the attribute of `key`; `None` if it does not match.
-    fn name(&self, regex: &Regex, key: &str) -> Option<Name> {
+    /// The names of the attributes of `key`; none if it does not match.
+    fn names(&self, regex: &Regex, key: &str) -> Names {
         match self {
-            Self::Template(template) => Some(template.expand(&regex.captures(key)?).into()),
-            Self::Prefix(prefix) => regex.is_match(key).then(|| format!("{prefix}{key}").into()),
+            Self::Template(template) => {
+                regex.captures(key).map(|captures| template.expand(&captures).into()).into_iter().collect()
+            }
+            Self::Prefixes(prefixes) if regex.is_match(key) => {
+                prefixes.iter().map(|prefix| format!("{prefix}{key}").into()).collect()
+            }
+            Self::Prefixes(_) => Names::default(),
         }
     }
 }
 
-fn remembered(
-    names: &mut HashMap<Name, Option<Name>>,
-    key: &Name,
-    name: impl FnOnce() -> Option<Name>,
-) -> Option<Name> {
-    if let Some(name) = names.get(key) {
-        return name.clone();
+fn remembered(known: &mut HashMap<Name, Names>, key: &Name, names: impl FnOnce() -> Names) -> Names {
+    if let Some(names) = known.get(key) {
+        return Arc::clone(names);
     }
-    if names.len() >= REMEMBERED {
-        names.clear();
+    if known.len() >= REMEMBERED {
+        known.clear();
     }
-    let name = name();
-    names.insert(Arc::clone(key), name.clone());
-    name
+    let names = names();
+    known.insert(Arc::clone(key), Arc::clone(&names));
+    names
 }
 
 /// A regular expression that whole texts match.
@@ -225,7 +242,7 @@ mod tests {
                 tag_name: tag_name.into(),
             };
             let mut problems = Problems::default();
-            let compiled = Rule::compile(&config, source, &mut problems);
+            let compiled = Rule::compile(&config, source, Gating::default(), &mut problems);
             assert_eq!(problems.len(), 0, "{problems}");
             let pairs: Vec<(Name, Name)> = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
             let mut found = Vec::new();
@@ -263,10 +280,37 @@ mod tests {
     }
 
     #[test]
+    fn names_that_feature_gates_choose() {
+        fn check(v0: bool, v1: bool, from: &str, expected: &str) {
+            let gating = Gating { v0, v1, ..Gating::default() };
+            let pairs: [(Name, Name); 1] = [("app".into(), "web".into())];
+            for (key, key_regex) in [("app", ""), ("", "a.*")] {
+                let config = RuleConfig {
+                    from: from.into(),
+                    key: key.into(),
+                    key_regex: key_regex.into(),
+                    ..RuleConfig::default()
+                };
+                let rule = Rule::compile(&config, Source::Labels, gating, &mut Problems::default()).unwrap();
+                let mut found = Vec::new();
+                rule.apply(&pairs, |name, _| found.push(name.to_owned()));
+                assert_eq!(found.join(" "), expected, "{v0} {v1} {from}");
+            }
+        }
+        check(true, false, "pod", "k8s.pod.labels.app");
+        check(true, true, "pod", "k8s.pod.labels.app k8s.pod.label.app");
+        check(false, true, "pod", "k8s.pod.label.app");
+        check(true, true, "node", "k8s.node.labels.app k8s.node.label.app");
+        check(false, true, "namespace", "k8s.namespace.label.app");
+        check(true, false, "job", "k8s.job.label.app");
+        check(false, true, "deployment", "k8s.deployment.label.app");
+    }
+
+    #[test]
     fn rules_that_are_none() {
         fn check(config: RuleConfig, expected: &str) {
             let mut problems = Problems::default();
-            assert!(Rule::compile(&config, Source::Labels, &mut problems).is_none());
+            assert!(Rule::compile(&config, Source::Labels, Gating::default(), &mut problems).is_none());
             assert!(problems.to_string().contains(expected), "{problems}");
         }
         let rule = |key: &str, key_regex: &str, from: &str| RuleConfig {

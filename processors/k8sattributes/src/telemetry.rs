@@ -6,6 +6,7 @@ use opentelemetry::metrics::{Counter, Gauge, Meter};
 use pdata::Signal;
 
 use crate::association::Associations;
+use crate::gating::Gating;
 
 /// How resources were associated with pods.
 pub(crate) struct AssociationMetrics {
@@ -24,9 +25,8 @@ pub(crate) struct Tally {
 
 /// What happened to the objects of a kind.
 pub(crate) struct KindMetrics {
-    added: Counter<u64>,
-    updated: Counter<u64>,
-    deleted: Counter<u64>,
+    /// Of each name that is on: added, updated, deleted.
+    counters: Vec<[Counter<u64>; 3]>,
     seen: WatchStats,
 }
 
@@ -90,34 +90,41 @@ impl Tally {
 
 impl KindMetrics {
     /// `kind` is as upstream's names have it: `pod`, `replicaset`.
-    pub(crate) fn new(meter: &Meter, kind: &str) -> Self {
-        let counter = |what: &str| {
+    pub(crate) fn new(meter: &Meter, kind: &str, gating: Gating) -> Self {
+        let counter = |name: String, what: &str| {
             meter
-                .u64_counter(format!("otelcol_otelsvc_k8s_{kind}_{what}"))
+                .u64_counter(name)
                 .with_description(format!("Number of {kind} {what} events received"))
                 .build()
         };
-        Self {
-            added: counter("added"),
-            updated: counter("updated"),
-            deleted: counter("deleted"),
-            seen: WatchStats::default(),
-        }
+        const WHAT: [&str; 3] = ["added", "updated", "deleted"];
+        let old = WHAT.map(|what| counter(format!("otelcol_otelsvc_k8s_{kind}_{what}"), what));
+        let new = WHAT.map(|what| counter(format!("otelcol.k8s.watcher.{kind}.{what}"), what));
+        let counters = [(gating.old_metrics, old), (gating.new_metrics, new)];
+        let counters = counters.into_iter().filter_map(|(is_on, counters)| is_on.then_some(counters));
+        Self { counters: counters.collect(), seen: WatchStats::default() }
     }
 
     /// Adds what happened since the last call.
     pub(crate) fn record(&mut self, stats: WatchStats) {
-        self.added.add(stats.added.saturating_sub(self.seen.added), &[]);
-        self.updated.add(stats.updated.saturating_sub(self.seen.updated), &[]);
-        self.deleted.add(stats.deleted.saturating_sub(self.seen.deleted), &[]);
+        let seen = &self.seen;
+        for [added, updated, deleted] in &self.counters {
+            added.add(stats.added.saturating_sub(seen.added), &[]);
+            updated.add(stats.updated.saturating_sub(seen.updated), &[]);
+            deleted.add(stats.deleted.saturating_sub(seen.deleted), &[]);
+        }
         self.seen = stats;
     }
 }
 
-/// How many keys pods are found by.
-pub(crate) fn table_size(meter: &Meter) -> Gauge<u64> {
-    meter
-        .u64_gauge("otelcol_otelsvc_k8s_pod_table_size")
-        .with_description("Size of table containing pod info")
-        .build()
+/// How many keys pods are found by, under each name that is on.
+pub(crate) fn table_size(meter: &Meter, gating: Gating) -> Vec<Gauge<u64>> {
+    let names = [
+        (gating.old_metrics, "otelcol_otelsvc_k8s_pod_table_size"),
+        (gating.new_metrics, "otelcol.k8s.watcher.pod_cache.size"),
+    ];
+    let names = names.into_iter().filter(|(is_on, _)| *is_on);
+    names
+        .map(|(_, name)| meter.u64_gauge(name).with_description("Size of table containing pod info").build())
+        .collect()
 }

@@ -4,22 +4,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use confmap::Problems;
-use k8s::row::{Job, ReplicaSet, Row, Uid};
+use k8s::row::{Job, Owner, ReplicaSet, Row, Uid};
 use k8s::{Interner, Projection};
-use pdata::Value as Attribute;
+use pdata::Layer;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::Config;
-use crate::association::{BY_CONNECTION, BY_POD_IP, BY_UID, Key, begin, push};
+use crate::association::{BY_CONNECTION, BY_UID};
+use crate::common::Joins;
 use crate::compile::Compiled;
-use crate::entry::{Entry, Joins};
-use crate::index::{Index, Pods};
+use crate::entry::{Entry, Layers, Room};
+use crate::field::Fields;
+use crate::gating::Gating;
+use crate::index::Index;
+use crate::key::{Key, Part};
+use crate::pods::Pods;
 
 /// The pods of a test, and what leads from them to others.
 pub(crate) struct Cluster {
     pub(crate) pods: Pods,
-    pub(crate) index: Arc<Index>,
+    index: Arc<Index>,
+    compiled: Arc<Compiled>,
     interner: Interner,
     pub(crate) joins: Others,
 }
@@ -32,12 +38,12 @@ pub(crate) struct Others {
 }
 
 impl Joins for Others {
-    fn replica_set(&self, uid: &Uid) -> Option<Arc<ReplicaSet>> {
-        self.replica_sets.get(uid).cloned()
+    fn deployment(&self, replica_set: &Uid) -> Option<Option<Owner>> {
+        Some(self.replica_sets.get(replica_set)?.meta.controller("Deployment").cloned())
     }
 
-    fn job(&self, uid: &Uid) -> Option<Arc<Job>> {
-        self.jobs.get(uid).cloned()
+    fn cron_job(&self, job: &Uid) -> Option<Option<Owner>> {
+        Some(self.jobs.get(job)?.meta.controller("CronJob").cloned())
     }
 
     fn cluster(&self) -> Option<Uid> {
@@ -49,11 +55,11 @@ impl Cluster {
     pub(crate) fn new(yaml: &str) -> Self {
         let config: Config = confmap::from_yaml(yaml).unwrap();
         let mut problems = Problems::default();
-        let compiled = Arc::new(Compiled::of(&config, |_| None, &mut problems));
+        let compiled = Arc::new(Compiled::of(&config, |_| None, Gating::default(), &mut problems));
         assert_eq!(problems.len(), 0, "{problems}");
-        let index = Arc::new(Index::default());
-        let pods = Pods::new(compiled, Arc::clone(&index));
-        Self { pods, index, interner: Interner::default(), joins: Others::default() }
+        let index = Arc::new(Index::new(&compiled));
+        let pods = Pods::new(Arc::clone(&compiled), Arc::clone(&index));
+        Self { pods, index, compiled, interner: Interner::default(), joins: Others::default() }
     }
 
     pub(crate) fn row<R: Row>(&self, object: &Value) -> Arc<R> {
@@ -74,36 +80,66 @@ impl Cluster {
         self.pods.sweep(Instant::now());
     }
 
-    pub(crate) fn get(&self, layout: usize, value: &str) -> Option<Arc<Entry>> {
-        self.index.get(&key(layout, &[value]))
+    /// How many keys readers see.
+    pub(crate) fn len(&mut self) -> usize {
+        self.pods.publish();
+        self.index.read().len()
+    }
+
+    /// The pod that readers find by these values.
+    pub(crate) fn find(&mut self, layout: usize, values: &[&str]) -> Option<Entry> {
+        self.pods.publish();
+        self.index.read().get(&key(&self.compiled, layout, values)).cloned()
+    }
+
+    pub(crate) fn get(&mut self, uid: &str) -> Option<Entry> {
+        self.find(BY_UID, &[uid])
     }
 
     /// The uid of the pod that an address leads to.
-    pub(crate) fn by_ip(&self, ip: &str) -> Option<String> {
-        let uid = |layout| self.get(layout, ip).map(|entry| entry.uid.to_string());
-        assert_eq!(uid(BY_CONNECTION), uid(BY_POD_IP));
-        uid(BY_CONNECTION)
+    pub(crate) fn by_ip(&mut self, ip: &str) -> Option<String> {
+        self.find(BY_CONNECTION, &[ip]).map(|entry| entry.pod.meta.uid.to_string())
     }
 
-    pub(crate) fn attributes(&self, uid: &str) -> String {
-        let entry = self.get(BY_UID, uid).unwrap();
-        shown(&entry.attributes)
+    pub(crate) fn attributes(&mut self, uid: &str) -> String {
+        let entry = self.get(uid).unwrap();
+        let (mut room, mut layers) = (Room::default(), Layers::new());
+        entry.push(&mut room.own, Fields::default(), &mut layers);
+        shown(&layers)
+    }
+
+    /// What is added of a container.
+    pub(crate) fn container(&mut self, uid: &str, name: &str) -> String {
+        let entry = self.get(uid).unwrap();
+        let Some(chosen) = entry.container_named(name) else { return "none".to_owned() };
+        let (mut instance, mut layers) = (String::new(), Layers::new());
+        chosen.push(&self.compiled, &entry.pod, &mut instance, &mut layers);
+        let tag = chosen.common.tag.as_ref().map(|tag| format!(" [{tag}]")).unwrap_or_default();
+        shown(&layers) + &tag
     }
 }
 
-pub(crate) fn shown(attributes: &pdata::Attributes) -> String {
-    let text = |value: Attribute| match value {
-        Attribute::String(text) => text,
-        other => format!("{other:?}"),
-    };
-    let pairs = attributes.iter().map(|pair| format!("{}={}", pair.key, text(pair.value.into())));
-    pairs.collect::<Vec<_>>().join(" ")
+/// In the order of names.
+pub(crate) fn shown(layers: &[Layer<'_>]) -> String {
+    let mut pairs: Vec<String> = Vec::new();
+    for layer in layers {
+        match layer {
+            Layer::Set(set) => {
+                pairs.extend(set.iter().map(|pair| format!("{}={}", pair.key, pair.value.as_str().unwrap())))
+            }
+            Layer::Text { key, value } | Layer::NewText { key, value } => {
+                pairs.push(format!("{key}={value}"))
+            }
+        }
+    }
+    pairs.sort();
+    pairs.join(" ")
 }
 
-pub(crate) fn key(layout: usize, values: &[&str]) -> Key {
-    let mut key = begin(layout);
-    values.iter().for_each(|value| push(&mut key, value, matches!(layout, BY_CONNECTION | BY_POD_IP)));
-    key
+fn key<'a>(compiled: &Compiled, layout: usize, values: &[&'a str]) -> Key<'a> {
+    let layout = &compiled.associations.layouts[layout];
+    let parts = layout.slots.iter().zip(values).map(|(slot, value)| Part::of(slot.kind(), value)).collect();
+    Key { space: layout.space, parts }
 }
 
 /// A pod whose uid is its name unless `extra` says otherwise; `extra` is merged into it.

@@ -1,36 +1,57 @@
 //! What one configuration knows of a cluster: tables that one task keeps and everybody reads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::Guard;
 use component::Host;
-use k8s::row::{DaemonSet, Deployment, Job, Namespace, Node, Pod, ReplicaSet, Row, StatefulSet, Uid};
+use foldhash::HashSet;
+use k8s::row::{DaemonSet, Deployment, Job, Namespace, Node, Owner, Pod, ReplicaSet, Row, StatefulSet, Uid};
 use k8s::{Changes, Subscription, Watched, Watches};
 use opentelemetry::metrics::{Gauge, Meter};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::compile::{CLUSTER_NAMESPACE, Compiled, Watch};
-use crate::entry::Joins;
-use crate::index::{Index, Pods};
-use crate::objects::Objects;
+use crate::Config;
+use crate::common::Joins;
+use crate::compile::{CLUSTER_NAMESPACE, Compiled};
+use crate::fetch::{Answer, Fetched, Kind, Reference};
+use crate::gating::Gating;
+use crate::index::{Index, Snapshot};
+use crate::needs::Watch;
+use crate::objects::{self, Objects};
+use crate::pods::Pods;
 use crate::rule::Subject;
 use crate::telemetry::{KindMetrics, table_size};
 
+/// Changes of pods are shown to readers at once, but not more often than this: what is shown is copied in parts.
+const BETWEEN_PUBLICATIONS: Duration = Duration::from_millis(50);
+
 /// The tables.
 pub(crate) struct View {
-    pub(crate) index: Arc<Index>,
-    pub(crate) namespaces: Option<Arc<Objects>>,
-    pub(crate) nodes: Option<Arc<Objects>>,
+    index: Arc<Index>,
+    namespaces: Option<Arc<Objects>>,
+    nodes: Option<Arc<Objects>>,
     /// Of Deployments, StatefulSets, DaemonSets and Jobs.
-    pub(crate) workloads: [Option<Arc<Objects>>; 4],
-    /// Whether pods are watched: if not, resources say all that they could tell.
-    pub(crate) knows_pods: bool,
+    workloads: [Option<Arc<Objects>>; 4],
+    knows_pods: bool,
     /// What is not known yet; empty when everything is.
     missing: watch::Receiver<Vec<String>>,
     task: AbortHandle,
     /// The connection lives as long as somebody may want another view of it.
     _watches: Arc<Watches>,
+}
+
+/// What the tables hold at one moment.
+pub(crate) struct Tables {
+    pub(crate) pods: Guard<Arc<Snapshot>>,
+    pub(crate) namespaces: Option<Guard<Arc<objects::Tables>>>,
+    pub(crate) nodes: Option<Guard<Arc<objects::Tables>>>,
+    /// Of Deployments, StatefulSets, DaemonSets and Jobs.
+    pub(crate) workloads: [Option<Guard<Arc<objects::Tables>>>; 4],
+    /// Whether pods are watched: if not, resources say all that they could tell.
+    pub(crate) knows_pods: bool,
 }
 
 /// A watch of one kind, and what follows it.
@@ -46,8 +67,9 @@ struct Follow<R> {
 struct Keeper {
     compiled: Arc<Compiled>,
     pods: Pods,
-    index: Arc<Index>,
-    table_size: Gauge<u64>,
+    /// When changes of pods may be shown next.
+    publish_at: Instant,
+    table_size: Vec<Gauge<u64>>,
     known: Known,
     pod: Option<Follow<Pod>>,
     namespace: Option<Follow<Namespace>>,
@@ -68,15 +90,17 @@ struct Known {
     replica_sets: Option<Watched<ReplicaSet>>,
     jobs: Option<Watched<Job>>,
     namespaces: Option<Watched<Namespace>>,
+    /// Those of one node, if it is one.
+    fetched: Option<Fetched>,
 }
 
 impl Joins for Known {
-    fn replica_set(&self, uid: &Uid) -> Option<Arc<ReplicaSet>> {
-        self.replica_sets.as_ref()?.get_by_uid(uid)
+    fn deployment(&self, replica_set: &Uid) -> Option<Option<Owner>> {
+        self.controller(self.replica_sets.as_ref(), replica_set, "Deployment")
     }
 
-    fn job(&self, uid: &Uid) -> Option<Arc<Job>> {
-        self.jobs.as_ref()?.get_by_uid(uid)
+    fn cron_job(&self, job: &Uid) -> Option<Option<Owner>> {
+        self.controller(self.jobs.as_ref(), job, "CronJob")
     }
 
     fn cluster(&self) -> Option<Uid> {
@@ -84,34 +108,56 @@ impl Joins for Known {
     }
 }
 
+impl Known {
+    fn controller<R: Row>(
+        &self,
+        watched: Option<&Watched<R>>,
+        uid: &Uid,
+        kind: &str,
+    ) -> Option<Option<Owner>> {
+        match watched {
+            Some(watched) => Some(watched.get_by_uid(uid)?.meta().controller(kind).cloned()),
+            None => Some(self.fetched.as_ref()?.get(uid)?.controller(kind).cloned()),
+        }
+    }
+}
+
 impl View {
     /// Begins to watch what the configuration needs.
     pub(crate) fn start(
         compiled: Arc<Compiled>,
+        config: &Config,
         watches: Arc<Watches>,
         host: &Host,
         meter: &Meter,
     ) -> Arc<Self> {
         let needs = compiled.needs();
-        let index = Arc::new(Index::default());
+        let gating = compiled.gating;
+        let fetched = (!needs.fetched.is_empty()).then(|| {
+            let (api, interner) = (watches.api().clone(), Arc::clone(watches.interner()));
+            let projections = needs.fetched.iter().cloned().collect();
+            let rate = (config.kube_api_qps, config.kube_api_burst);
+            Fetched::start(api, interner, projections, *config.watch_sync_period, rate, host)
+        });
+        let index = Arc::new(Index::new(&compiled));
         let (sender, missing) = watch::channel(vec!["all".to_owned()]);
         let table = |subject: Subject| compiled.has_rules(subject).then(|| Arc::new(Objects::new(subject)));
         let keeper = Keeper {
             pods: Pods::new(Arc::clone(&compiled), Arc::clone(&index)),
-            index: Arc::clone(&index),
-            table_size: table_size(meter),
-            pod: follow(&watches, needs.pods.as_ref(), meter, "pod"),
-            namespace: follow(&watches, needs.namespaces.as_ref(), meter, "namespace"),
-            node: follow(&watches, needs.nodes.as_ref(), meter, "node"),
-            replica_set: follow(&watches, needs.replica_sets.as_ref(), meter, "replicaset"),
-            deployment: follow(&watches, needs.deployments.as_ref(), meter, "deployment"),
-            stateful_set: follow(&watches, needs.stateful_sets.as_ref(), meter, "statefulset"),
-            daemon_set: follow(&watches, needs.daemon_sets.as_ref(), meter, "daemonset"),
-            job: follow(&watches, needs.jobs.as_ref(), meter, "job"),
+            publish_at: Instant::now(),
+            table_size: table_size(meter, compiled.gating),
+            pod: follow(&watches, needs.pods.as_ref(), (meter, gating), "pod"),
+            namespace: follow(&watches, needs.namespaces.as_ref(), (meter, gating), "namespace"),
+            node: follow(&watches, needs.nodes.as_ref(), (meter, gating), "node"),
+            replica_set: follow(&watches, needs.replica_sets.as_ref(), (meter, gating), "replicaset"),
+            deployment: follow(&watches, needs.deployments.as_ref(), (meter, gating), "deployment"),
+            stateful_set: follow(&watches, needs.stateful_sets.as_ref(), (meter, gating), "statefulset"),
+            daemon_set: follow(&watches, needs.daemon_sets.as_ref(), (meter, gating), "daemonset"),
+            job: follow(&watches, needs.jobs.as_ref(), (meter, gating), "job"),
             namespaces: table(Subject::Namespace),
             nodes: compiled.uses_nodes().then(|| Arc::new(Objects::new(Subject::Node))),
             workloads: crate::compile::WORKLOADS.map(|(subject, _)| table(subject)),
-            known: Known { replica_sets: None, jobs: None, namespaces: None },
+            known: Known { replica_sets: None, jobs: None, namespaces: None, fetched },
             missing: sender,
             compiled,
         };
@@ -128,6 +174,19 @@ impl View {
             task,
             _watches: watches,
         })
+    }
+
+    /// What is known at this moment.
+    pub(crate) fn read(&self) -> Tables {
+        let read = |objects: &Option<Arc<Objects>>| objects.as_ref().map(|objects| objects.read());
+        let [deployments, stateful_sets, daemon_sets, jobs] = &self.workloads;
+        Tables {
+            pods: self.index.read(),
+            namespaces: read(&self.namespaces),
+            nodes: read(&self.nodes),
+            workloads: [read(deployments), read(stateful_sets), read(daemon_sets), read(jobs)],
+            knows_pods: self.knows_pods,
+        }
     }
 
     /// Waits until everything is known.
@@ -151,12 +210,12 @@ impl Drop for View {
 fn follow<R: Row>(
     watches: &Watches,
     watch: Option<&Watch>,
-    meter: &Meter,
+    (meter, gating): (&Meter, Gating),
     kind: &'static str,
 ) -> Option<Follow<R>> {
     let (scope, projection) = watch?;
     let changes = watches.watch::<R>(scope, projection).subscribe();
-    Some(Follow { kind, changes, metrics: KindMetrics::new(meter, kind), told: false })
+    Some(Follow { kind, changes, metrics: KindMetrics::new(meter, kind, gating), told: false })
 }
 
 impl<R: Row> Follow<R> {
@@ -190,6 +249,14 @@ async fn next<R: Row>(follow: &mut Option<Follow<R>>) -> Changes<R> {
     }
 }
 
+/// What came of asking for an object; perhaps nothing.
+async fn answer(fetched: &mut Option<Fetched>) -> Option<Answer> {
+    match fetched {
+        Some(fetched) => fetched.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn expiry(when: Option<Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when).await,
@@ -217,6 +284,7 @@ impl Keeper {
             replica_sets: watched(&self.replica_set),
             jobs: self.job.as_ref().map(|follow| follow.changes.watched().clone()),
             namespaces: self.namespace.as_ref().map(|follow| follow.changes.watched().clone()),
+            fetched: self.known.fetched.take(),
         };
         loop {
             self.tell_missing();
@@ -242,11 +310,22 @@ impl Keeper {
                     take(jobs.as_ref(), &changes, self.job.as_ref(), compiled);
                     self.jobs_changed(&changes);
                 }
+                answer = answer(&mut self.known.fetched) => self.fetched(answer),
                 () = expiry(self.pods.next_expiry()) => {}
+                () = tokio::time::sleep_until(self.publish_at), if self.pods.is_changed() => {}
             }
-            self.pods.sweep(Instant::now());
-            self.table_size.record(self.index.len() as u64, &[]);
+            let now = Instant::now();
+            self.pods.sweep(now);
+            if self.pods.is_changed() && now >= self.publish_at {
+                self.publish(now);
+            }
         }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        self.pods.publish();
+        self.publish_at = now + BETWEEN_PUBLICATIONS;
+        self.table_size.iter().for_each(|gauge| gauge.record(self.pods.len() as u64, &[]));
     }
 
     fn pods_changed(&mut self, changes: Changes<Pod>) {
@@ -257,6 +336,61 @@ impl Keeper {
             pods
         };
         self.pods.take(changes, all, &self.known);
+        self.want_owners();
+    }
+
+    /// Asks for the objects that pods refer to, and forgets those that none does any more.
+    fn want_owners(&mut self) {
+        let Some(fetched) = &mut self.known.fetched else { return };
+        self.pods.owners(|owner, namespace| {
+            if let Some(reference) = Reference::of(owner, namespace) {
+                fetched.want(reference);
+            }
+        });
+        // Owners' owners are a few more.
+        if fetched.len() > 2 * self.pods.count() + 64 {
+            let mut wanted: HashSet<Uid> = HashSet::default();
+            self.pods.owners(|owner, _| {
+                wanted.extend(
+                    fetched
+                        .get(&owner.uid)
+                        .and_then(|set| set.controller("Deployment"))
+                        .map(|owner| owner.uid.clone()),
+                );
+                wanted.insert(owner.uid.clone());
+            });
+            for uid in fetched.retain(|uid| wanted.contains(uid)) {
+                let text = uid.to_string();
+                self.workloads.iter().flatten().for_each(|objects| objects.remove(&text));
+            }
+        }
+    }
+
+    fn fetched(&mut self, answer: Option<Answer>) {
+        let Some((answer, fetched)) = answer.zip(self.known.fetched.as_mut()) else { return };
+        let reference = answer.reference.clone();
+        let Some((before, now)) = fetched.take(answer) else { return };
+        let table = match reference.kind {
+            Kind::ReplicaSet => None,
+            Kind::Deployment => Some(0),
+            Kind::StatefulSet => Some(1),
+            Kind::DaemonSet => Some(2),
+            Kind::Job => Some(3),
+        };
+        if let Some(objects) = table.and_then(|at: usize| self.workloads.get(at)?.as_ref()) {
+            match (&before, &now) {
+                (_, Some(meta)) => objects.put(meta, &self.compiled),
+                (Some(_), None) => objects.remove(&reference.uid.to_string()),
+                (None, None) => {}
+            }
+        }
+        if let Some(meta) = &now {
+            let deployment = meta.controller("Deployment").filter(|_| reference.kind == Kind::ReplicaSet);
+            if let Some(reference) = deployment.and_then(|owner| Reference::of(owner, &meta.namespace)) {
+                fetched.want(reference);
+            }
+            self.pods.owner_changed(&reference.uid, &self.known);
+        }
     }
 
     fn namespaces_changed(&mut self, changes: &Changes<Namespace>) {
@@ -288,7 +422,7 @@ impl Keeper {
         }
     }
 
-    fn tell_missing(&self) {
+    fn tell_missing(&mut self) {
         let missing: Vec<String> = [
             self.namespace.as_ref().and_then(Follow::missing),
             self.node.as_ref().and_then(Follow::missing),
@@ -298,14 +432,17 @@ impl Keeper {
             self.daemon_set.as_ref().and_then(Follow::missing),
             self.job.as_ref().and_then(Follow::missing),
             self.pod.as_ref().and_then(Follow::missing),
+            self.known.fetched.as_ref().and_then(|fetched| {
+                (fetched.waiting() > 0).then(|| format!("owners of pods ({})", fetched.trouble()))
+            }),
         ]
         .into_iter()
         .flatten()
         .collect();
-        self.missing.send_if_modified(|told| {
-            let modified = *told != missing;
-            *told = missing;
-            modified
-        });
+        if *self.missing.borrow() != missing {
+            // Who waits for something finds it.
+            self.publish(Instant::now());
+            self.missing.send_replace(missing);
+        }
     }
 }

@@ -4,6 +4,8 @@
 
 mod data;
 mod faults;
+mod owners;
+mod rows;
 mod support;
 
 use pdata::Value;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use component::{Host, Kind, Processor};
+use component::{Gates, Host, Kind, Processor, Settings};
 use confmap::Node;
 use pdata::{Batch, ClientInfo, Signal, Value};
 use serde_json::json;
@@ -80,11 +80,16 @@ impl Cluster {
 
     /// A processor that has not started.
     pub(crate) fn create(&self, yaml: &str) -> Running {
+        self.create_with(yaml, Gates::default())
+    }
+
+    /// A processor that has not started, with feature gates.
+    pub(crate) fn create_with(&self, yaml: &str, gates: Gates) -> Running {
         let factory = k8sattributesprocessor::factory();
         let node = Node::from_yaml("test", &format!("{}{yaml}", self.keys())).unwrap();
         let config = factory.decode(Some(&node), "processors::k8s_attributes").unwrap();
         let (telemetry, sink) = (TestTelemetry::default(), RecordingSink::new());
-        let settings = telemetry.settings(Kind::Processor, "k8s_attributes");
+        let settings = Settings { gates, ..telemetry.settings(Kind::Processor, "k8s_attributes") };
         let processor = factory.create(settings, &config, sink.clone()).unwrap();
         Running { processor, sink, telemetry, host: Host::standalone() }
     }
