@@ -189,9 +189,9 @@ impl Compiler<'_> {
     }
 
     fn converter(&self, call: &Call) -> Result<ConverterCall, ParseError> {
-        let known = functions::CONVERTERS.iter().find(|converter| converter.name == call.name);
+        let known = functions::converters().find(|converter| converter.name == call.name);
         let Some(converter) = known else {
-            let names = functions::CONVERTERS.iter().map(|converter| converter.name);
+            let names = functions::converters().map(|converter| converter.name);
             return Err(self.unknown_function(call, "converter", names));
         };
         let arguments = self.arguments(call, converter.name, converter.parameters)?;

@@ -6,7 +6,7 @@ use pdata::{AnyValueView, Value};
 use crate::compile::{Access, Get, Key, Test};
 use crate::path::{Root, span_kind};
 use crate::value::{self, Shape, Val};
-use crate::{Env, EvalError};
+use crate::{Env, EvalError, buckets};
 
 /// A key whose value is known.
 enum Step {
@@ -53,7 +53,7 @@ impl Get {
             Self::Literal(value) => Val::Ref(value),
             Self::Access(access) => access.get(env)?,
             Self::Call(call, keys) => follow(call.run(env)?, keys, env)?,
-            Self::Math(op, left, right) => value::math(*op, &left.get(env)?, &right.get(env)?)?.into(),
+            Self::Math(op, left, right) => value::math(*op, &left.get(env)?, &right.get(env)?)?,
             Self::List(items) => {
                 let values: Result<Vec<Value>, EvalError> =
                     items.iter().map(|item| Ok(item.get(env)?.into_value())).collect();
@@ -89,6 +89,13 @@ impl Access {
                 AnyValueView::Int(kind) => Val::View(AnyValueView::String(span_kind(kind))),
                 _ => Val::NIL,
             },
+            Root::Time(field) => match place.get(field) {
+                AnyValueView::Int(nanos) => Val::Time(nanos),
+                _ => Val::NIL,
+            },
+            Root::BucketCounts(_) | Root::Bounds(_) | Root::Offset(..) | Root::ExponentialCounts(..) => {
+                buckets::get(self.root, place).into()
+            }
             Root::MetricType => Value::Int(match place.data_kind() {
                 None => 0,
                 Some(DataKind::Gauge) => 1,
@@ -144,9 +151,33 @@ impl Access {
                 env.place.set(field, &value);
             }
             (Root::Cache, steps) => set_within(&mut env.cache, steps, value)?,
-            (Root::HexId(_) | Root::Text(_) | Root::SpanKind(_) | Root::MetricType, _) => {}
+            (root @ (Root::BucketCounts(_) | Root::Bounds(_)), []) => buckets::set(root, env.place, &value),
+            (root @ (Root::Offset(..) | Root::ExponentialCounts(..)), []) => {
+                buckets::set(root, env.place, &value);
+            }
+            (
+                Root::HexId(_)
+                | Root::Text(_)
+                | Root::SpanKind(_)
+                | Root::Time(_)
+                | Root::BucketCounts(_)
+                | Root::Bounds(_)
+                | Root::Offset(..)
+                | Root::ExponentialCounts(..)
+                | Root::MetricType,
+                _,
+            ) => {}
         }
         Ok(())
+    }
+
+    /// Sets a time, Unix time in nanoseconds; nothing happens where none can stand.
+    pub(crate) fn set_time(&self, env: &mut Env<'_, '_>, nanos: i64) {
+        if let (Root::Time(field), []) = (self.root, self.keys.as_slice())
+            && !matches!(env.place.get(field), AnyValueView::Int(old) if old == nanos)
+        {
+            env.place.set(field, &Value::Int(nanos));
+        }
     }
 
     fn steps(&self, env: &Env<'_, '_>) -> Result<Vec<Step>, EvalError> {

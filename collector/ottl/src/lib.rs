@@ -12,6 +12,7 @@
 //!
 //! Comparisons read the encoded bytes and do not allocate. A statement writes only what really changes.
 
+mod buckets;
 mod compile;
 mod context;
 mod error;

@@ -18,6 +18,16 @@ pub(crate) enum Root {
     Text(Field),
     /// The name of a span's kind.
     SpanKind(Field),
+    /// A field of Unix time in nanoseconds, as a time.
+    Time(Field),
+    /// The counts of a histogram's buckets.
+    BucketCounts(Field),
+    /// The bounds of a histogram's buckets.
+    Bounds(Field),
+    /// The index of the first exponential bucket; of those below zero if said so.
+    Offset(Field, bool),
+    /// The counts of the exponential buckets; of those below zero if said so.
+    ExponentialCounts(Field, bool),
     /// The number of the kind of data, read-only.
     MetricType,
     Cache,
@@ -31,7 +41,12 @@ impl Root {
             | Self::Value(field)
             | Self::HexId(field)
             | Self::Text(field)
-            | Self::SpanKind(field) => field.part(),
+            | Self::SpanKind(field)
+            | Self::Time(field)
+            | Self::BucketCounts(field)
+            | Self::Bounds(field)
+            | Self::Offset(field, _)
+            | Self::ExponentialCounts(field, _) => field.part(),
             Self::Cache => return false,
             Self::MetricType => Part::Metric,
         };
@@ -80,6 +95,8 @@ const DATAPOINT: &[Known] = &[
     ("attributes", Part::Item, "attributes"),
     ("start_time_unix_nano", Part::Item, "start_time_unix_nano"),
     ("time_unix_nano", Part::Item, "time_unix_nano"),
+    ("start_time", Part::Item, "start_time_unix_nano"),
+    ("time", Part::Item, "time_unix_nano"),
     ("value_double", Part::Item, "as_double"),
     ("value_int", Part::Item, "as_int"),
     ("flags", Part::Item, "flags"),
@@ -87,10 +104,18 @@ const DATAPOINT: &[Known] = &[
     ("sum", Part::Item, "sum"),
     ("scale", Part::Item, "scale"),
     ("zero_count", Part::Item, "zero_count"),
+    ("bucket_counts", Part::Item, "bucket_counts"),
+    ("explicit_bounds", Part::Item, "explicit_bounds"),
+    ("positive.offset", Part::Item, "positive"),
+    ("positive.bucket_counts", Part::Item, "positive"),
+    ("negative.offset", Part::Item, "negative"),
+    ("negative.bucket_counts", Part::Item, "negative"),
 ];
 const LOG: &[Known] = &[
     ("time_unix_nano", Part::Item, "time_unix_nano"),
     ("observed_time_unix_nano", Part::Item, "observed_time_unix_nano"),
+    ("time", Part::Item, "time_unix_nano"),
+    ("observed_time", Part::Item, "observed_time_unix_nano"),
     ("severity_number", Part::Item, "severity_number"),
     ("severity_text", Part::Item, "severity_text"),
     ("body", Part::Item, "body"),
@@ -117,6 +142,8 @@ const SPAN: &[Known] = &[
     ("kind.string", Part::Item, "kind"),
     ("start_time_unix_nano", Part::Item, "start_time_unix_nano"),
     ("end_time_unix_nano", Part::Item, "end_time_unix_nano"),
+    ("start_time", Part::Item, "start_time_unix_nano"),
+    ("end_time", Part::Item, "end_time_unix_nano"),
     ("attributes", Part::Item, "attributes"),
     ("dropped_attributes_count", Part::Item, "dropped_attributes_count"),
     ("dropped_events_count", Part::Item, "dropped_events_count"),
@@ -127,6 +154,7 @@ const SPAN: &[Known] = &[
 ];
 const EVENT: &[Known] = &[
     ("time_unix_nano", Part::Event, "time_unix_nano"),
+    ("time", Part::Event, "time_unix_nano"),
     ("name", Part::Event, "name"),
     ("attributes", Part::Event, "attributes"),
     ("dropped_attributes_count", Part::Event, "dropped_attributes_count"),
@@ -183,6 +211,13 @@ fn find(words: &[String], of: &Context, context: &Context) -> Result<Root, Unkno
         "body" => Root::Value(field),
         "body.string" => Root::Text(field),
         "kind.string" => Root::SpanKind(field),
+        "time" | "start_time" | "end_time" | "observed_time" => Root::Time(field),
+        "bucket_counts" => Root::BucketCounts(field),
+        "explicit_bounds" => Root::Bounds(field),
+        "positive.offset" | "negative.offset" => Root::Offset(field, name.starts_with('n')),
+        "positive.bucket_counts" | "negative.bucket_counts" => {
+            Root::ExponentialCounts(field, name.starts_with('n'))
+        }
         name if name.ends_with("id.string") => Root::HexId(field),
         _ => Root::Field(field),
     })

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use confmap::duration::GoDuration;
 use helper::text::{value_text, write_go};
 use pdata::{AnyValueView, Value};
 
@@ -15,6 +16,10 @@ pub(crate) enum Val<'v> {
     View(AnyValueView<'v>),
     Ref(&'v Value),
     Owned(Value),
+    /// A point in time, Unix time in nanoseconds; no value that telemetry can hold.
+    Time(i64),
+    /// A length of time in nanoseconds; no value that telemetry can hold.
+    Duration(i64),
 }
 
 /// A value without regard to where it stands.
@@ -28,6 +33,8 @@ pub(crate) enum Shape<'v> {
     Bytes(&'v [u8]),
     List,
     Map,
+    Time(i64),
+    Duration(i64),
 }
 
 impl From<Value> for Val<'_> {
@@ -53,6 +60,8 @@ impl Val<'_> {
             },
             Self::Ref(value) => shape(value),
             Self::Owned(value) => shape(value),
+            Self::Time(nanos) => Shape::Time(*nanos),
+            Self::Duration(nanos) => Shape::Duration(*nanos),
         }
     }
 
@@ -60,11 +69,13 @@ impl Val<'_> {
         matches!(self.shape(), Shape::Nil)
     }
 
+    /// The value as telemetry holds it; nothing of times, which upstream ignores where they cannot stand.
     pub(crate) fn into_value(self) -> Value {
         match self {
             Self::View(view) => Value::from(view),
             Self::Ref(value) => value.clone(),
             Self::Owned(value) => value,
+            Self::Time(_) | Self::Duration(_) => Value::Empty,
         }
     }
 
@@ -75,6 +86,7 @@ impl Val<'_> {
             Self::View(view) => read(*view),
             Self::Ref(value) => read(value.view_in(&mut memory)),
             Self::Owned(value) => read(value.view_in(&mut memory)),
+            Self::Time(_) | Self::Duration(_) => read(AnyValueView::Empty),
         }
     }
 
@@ -84,12 +96,18 @@ impl Val<'_> {
             Shape::Nil => None,
             Shape::Text(text) => Some(Cow::Borrowed(text)),
             Shape::Bytes(bytes) => Some(Cow::Owned(hex(bytes))),
+            Shape::Time(nanos) => Some(Cow::Owned(time_text(nanos))),
+            Shape::Duration(nanos) => Some(Cow::Owned(GoDuration(nanos).to_string())),
             _ => Some(Cow::Owned(self.with_view(value_text))),
         }
     }
 
     /// As Go's `%v` prints it.
     pub(crate) fn write_go(&self, out: &mut String) {
+        if let Self::Time(_) | Self::Duration(_) = self {
+            out.push_str(&self.text().unwrap_or_default());
+            return;
+        }
         self.with_view(|view| write_go(out, view));
     }
 
@@ -104,6 +122,8 @@ impl Val<'_> {
             Shape::Bytes(_) => "bytes",
             Shape::List => "list",
             Shape::Map => "map",
+            Shape::Time(_) => "time",
+            Shape::Duration(_) => "duration",
         }
     }
 
@@ -125,6 +145,12 @@ fn shape(value: &Value) -> Shape<'_> {
     }
 }
 
+/// A point in time in RFC 3339, with as many digits of a second as it has.
+fn time_text(nanos: i64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(nanos))
+        .map_or_else(|_| nanos.to_string(), |time| time.to_string())
+}
+
 /// Bytes in hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] =
@@ -144,6 +170,9 @@ pub(crate) fn compare(op: CompareOp, left: &Val<'_>, right: &Val<'_>) -> bool {
         (Shape::Double(left), Shape::Double(right)) => left.partial_cmp(&right),
         (Shape::Text(left), Shape::Text(right)) => Some(left.cmp(right)),
         (Shape::Bytes(left), Shape::Bytes(right)) => Some(left.cmp(right)),
+        (Shape::Time(left), Shape::Time(right)) | (Shape::Duration(left), Shape::Duration(right)) => {
+            Some(left.cmp(&right))
+        }
         (Shape::List, Shape::List) | (Shape::Map, Shape::Map) => {
             let equal = equal(&left.clone().into_value(), &right.clone().into_value());
             return match op {
@@ -192,16 +221,36 @@ pub(crate) fn same(old: AnyValueView<'_>, new: &Value) -> bool {
     }
 }
 
-/// Reckons with two numbers: of integers, an integer.
-pub(crate) fn math(op: MathOp, left: &Val<'_>, right: &Val<'_>) -> Result<Value, EvalError> {
-    if let (Shape::Int(left), Shape::Int(right)) = (left.shape(), right.shape()) {
-        return Ok(Value::Int(match op {
-            MathOp::Add => left.wrapping_add(right),
-            MathOp::Subtract => left.wrapping_sub(right),
-            MathOp::Multiply => left.wrapping_mul(right),
-            MathOp::Divide if right == 0 => return Err(EvalError::Arithmetic("attempted to divide by 0")),
-            MathOp::Divide => left.wrapping_div(right),
-        }));
+/// Reckons with two numbers: of integers, an integer. Times and lengths of time are added and subtracted.
+pub(crate) fn math(op: MathOp, left: &Val<'_>, right: &Val<'_>) -> Result<Val<'static>, EvalError> {
+    let by_zero = || EvalError::Arithmetic("attempted to divide by 0");
+    match (left.shape(), op, right.shape()) {
+        (Shape::Int(left), op, Shape::Int(right)) => {
+            return Ok(Val::Owned(Value::Int(match op {
+                MathOp::Add => left.wrapping_add(right),
+                MathOp::Subtract => left.wrapping_sub(right),
+                MathOp::Multiply => left.wrapping_mul(right),
+                MathOp::Divide if right == 0 => return Err(by_zero()),
+                MathOp::Divide => left.wrapping_div(right),
+            })));
+        }
+        (Shape::Time(left), MathOp::Subtract, Shape::Time(right)) => {
+            return Ok(Val::Duration(left.saturating_sub(right)));
+        }
+        (Shape::Time(left), MathOp::Add, Shape::Duration(right))
+        | (Shape::Duration(left), MathOp::Add, Shape::Time(right)) => {
+            return Ok(Val::Time(left.saturating_add(right)));
+        }
+        (Shape::Time(left), MathOp::Subtract, Shape::Duration(right)) => {
+            return Ok(Val::Time(left.saturating_sub(right)));
+        }
+        (Shape::Duration(left), MathOp::Add, Shape::Duration(right)) => {
+            return Ok(Val::Duration(left.saturating_add(right)));
+        }
+        (Shape::Duration(left), MathOp::Subtract, Shape::Duration(right)) => {
+            return Ok(Val::Duration(left.saturating_sub(right)));
+        }
+        _ => {}
     }
     let number = |value: &Val<'_>| match value.shape() {
         Shape::Int(value) => Ok(value as f64),
@@ -209,11 +258,11 @@ pub(crate) fn math(op: MathOp, left: &Val<'_>, right: &Val<'_>) -> Result<Value,
         _ => Err(value.mismatch("int or double")),
     };
     let (left, right) = (number(left)?, number(right)?);
-    Ok(Value::Double(match op {
+    Ok(Val::Owned(Value::Double(match op {
         MathOp::Add => left + right,
         MathOp::Subtract => left - right,
         MathOp::Multiply => left * right,
-        MathOp::Divide if right == 0.0 => return Err(EvalError::Arithmetic("attempted to divide by 0")),
+        MathOp::Divide if right == 0.0 => return Err(by_zero()),
         MathOp::Divide => left / right,
-    }))
+    })))
 }

@@ -201,3 +201,64 @@ fn what_is_not_known_is_refused() {
     let error = says(Signal::Metrics, Level::Metric, METRIC, "datapoint.value_int == 1").unwrap_err();
     assert!(error.contains("a metric has no single datapoint"), "{error}");
 }
+
+fn span(condition: &str, expected: bool) {
+    assert_eq!(says(Signal::Traces, Level::Item, TIMED_SPAN, condition), Ok(expected), "{condition}");
+}
+
+/// From Sunday, 2023-11-12 13:14:15.000000016 UTC on, for 1.5 s.
+const TIMED_SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"GET",
+    "startTimeUnixNano":"1699794855000000016","endTimeUnixNano":"1699794856500000016"}]}]}]}"#;
+
+#[test]
+fn times() {
+    span(r#"end_time - start_time == Duration("1500ms")"#, true);
+    span(r#"end_time - start_time > Duration("2s")"#, false);
+    span(r#"start_time + Duration("1.5s") == end_time and end_time - Duration("1.5s") == start_time"#, true);
+    span(r#"Duration("1s") + Duration("500ms") - Duration("1s") == Duration("0.5s")"#, true);
+    span(r#"start_time < end_time and end_time < Now()"#, true);
+    span(r#"UnixNano(start_time) == start_time_unix_nano"#, true);
+    span(r#"UnixSeconds(end_time) == 1699794856 and UnixMilli(end_time) == 1699794856500"#, true);
+    span(r#"UnixMicro(end_time) == 1699794856500000 and Unix(1699794855, 16) == start_time"#, true);
+    span(r#"Seconds(end_time - start_time) == 1.5 and Milliseconds(end_time - start_time) == 1500"#, true);
+    span(r#"Hours(Duration("90m")) == 1.5 and Minutes(Duration("90s")) == 1.5"#, true);
+    span(r#"Microseconds(Duration("1ms")) == 1000 and Nanoseconds(Duration("1us")) == 1000"#, true);
+    span(r#"Year(start_time) == 2023 and Month(start_time) == 11 and Day(start_time) == 12"#, true);
+    span(r#"Hour(start_time) == 13 and Minute(start_time) == 14 and Second(start_time) == 15"#, true);
+    span(r#"Nanosecond(start_time) == 16 and Weekday(start_time) == 0"#, true);
+    span(r#"TruncateTime(start_time, Duration("1h")) == Unix(1699794000)"#, true);
+    // Weeks begin on Monday, as those of Go do.
+    span(r#"TruncateTime(start_time, Duration("168h")) == Unix(1699228800)"#, true);
+    span(
+        r#"String(start_time) == "2023-11-12T13:14:15.000000016Z" and String(Duration("90s")) == "1m30s""#,
+        true,
+    );
+    // A time is no number.
+    span(r#"start_time == start_time_unix_nano"#, false);
+    span(r#"start_time == Duration("1s")"#, false);
+    span(r#"start_time != nil"#, true);
+    point(r#"UnixNano(time) == 9 and UnixNano(start_time) == 4"#, true);
+    log(r#"time == Unix(0, 10) and observed_time == Unix(0)"#, true);
+    let error = says(Signal::Traces, Level::Item, TIMED_SPAN, r#"Seconds(name) > 1.0"#).unwrap_err();
+    assert!(error.contains("duration"), "{error}");
+    let error =
+        says(Signal::Traces, Level::Item, TIMED_SPAN, r#"Duration("soon") > Duration("1s")"#).unwrap_err();
+    assert!(error.contains("invalid duration"), "{error}");
+}
+
+#[test]
+fn buckets() {
+    let histogram = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"h","histogram":{"dataPoints":[
+        {"count":"3","bucketCounts":["1","2"],"explicitBounds":[1.5]}]}}]}]}]}"#;
+    let exponential = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"e","exponentialHistogram":{"dataPoints":[
+        {"count":"3","positive":{"offset":-2,"bucketCounts":["1","2"]}}]}}]}]}]}"#;
+    let check = |json: &str, condition: &str| {
+        assert_eq!(says(Signal::Metrics, Level::Item, json, condition), Ok(true), "{condition}");
+    };
+    check(histogram, "bucket_counts == [1, 2] and bucket_counts[1] == 2");
+    check(histogram, "explicit_bounds == [1.5] and Len(bucket_counts) == 2");
+    check(histogram, "positive.offset == nil and positive.bucket_counts == nil");
+    check(exponential, "positive.offset == -2 and positive.bucket_counts == [1, 2]");
+    check(exponential, "negative.offset == 0 and negative.bucket_counts == []");
+    check(exponential, "bucket_counts == nil and explicit_bounds == nil");
+}

@@ -199,6 +199,65 @@ fn metrics_change_their_kind() {
 }
 
 #[test]
+fn times_are_set_where_times_stand() {
+    check(
+        r#""timeUnixNano":"10","observedTimeUnixNano":"7""#,
+        &[
+            "set(time, observed_time)",
+            r#"set(observed_time, time + Duration("1us"))"#,
+            r#"set(attributes["t"], time)"#,
+            "set(time, 5)",
+            r#"set(time, Duration("5s"))"#,
+            "set(severity_number, time)",
+        ],
+        r#""timeUnixNano":"7","observedTimeUnixNano":"1007""#,
+    );
+    check(
+        r#""timeUnixNano":"10""#,
+        &[r#"set(attributes["ms"], UnixMilli(Unix(2)))"#],
+        r#""timeUnixNano":"10","attributes":[{"key":"ms","value":{"intValue":"2000"}}]"#,
+    );
+}
+
+#[test]
+fn buckets_are_set() {
+    let request = |data: &str| {
+        let json =
+            format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"m",{data}}}]}}]}}]}}"#);
+        Batch::from_json(Signal::Metrics, json.as_bytes()).unwrap()
+    };
+    let check = |before: &str, statements: &[&str], after: &str| {
+        let (batch, errors) = run(&request(before), Level::Item, statements);
+        assert_eq!(errors, Vec::<String>::new(), "{statements:?}");
+        let text = |batch: &Batch| String::from_utf8(batch.to_json()).unwrap();
+        assert_eq!(text(&batch), text(&request(after)), "{statements:?}");
+    };
+    let histogram = |fields: &str| format!(r#""histogram":{{"dataPoints":[{{"count":"3",{fields}}}]}}"#);
+    let before = histogram(r#""bucketCounts":["1","2"],"explicitBounds":[1.5]"#);
+    check(
+        &before,
+        &["set(bucket_counts, [0, 1, 2])", "set(explicit_bounds, [1.5, 2])"],
+        &histogram(r#""bucketCounts":["0","1","2"],"explicitBounds":[1.5,2]"#),
+    );
+    // What cannot stand there is passed over.
+    let wrong = [
+        "set(bucket_counts, [-1])",
+        r#"set(explicit_bounds, ["a"])"#,
+        "set(positive.offset, 1)",
+        "set(bucket_counts, 1)",
+    ];
+    check(&before, &wrong, &before);
+    let exponential = |fields: &str| {
+        format!(r#""exponentialHistogram":{{"dataPoints":[{{"count":"3","positive":{{{fields}}}}}]}}"#)
+    };
+    check(
+        &exponential(r#""offset":-2,"bucketCounts":["1","2"]"#),
+        &["set(positive.offset, 5)", "set(positive.bucket_counts, [3])", "set(bucket_counts, [1])"],
+        &exponential(r#""offset":5,"bucketCounts":["3"]"#),
+    );
+}
+
+#[test]
 fn errors_leave_the_data_alone() {
     let check = |statement: &str, expected: &str| {
         let (after, errors) = run(&log(AB), Level::Item, &[statement]);

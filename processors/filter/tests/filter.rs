@@ -130,6 +130,35 @@ async fn metric_conditions() {
 }
 
 #[tokio::test]
+async fn conditions_on_points_hold_for_every_kind() {
+    let point = |value: &str| {
+        let pair =
+            |core: u8| format!(r#""attributes":[{{"key":"core","value":{{"stringValue":"{core}"}}}}]"#);
+        format!(r#"{{"dataPoints":[{{{value},{}}},{{{value},{}}}]}}"#, pair(0), pair(1))
+    };
+    let json = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[
+            {{"name":"a","gauge":{}}},{{"name":"b","sum":{}}},{{"name":"c","histogram":{}}},
+            {{"name":"d","exponentialHistogram":{}}},{{"name":"e","summary":{}}}]}}]}}]}}"#,
+        point(r#""asInt":"1""#),
+        point(r#""asDouble":1"#),
+        point(r#""count":"1""#),
+        point(r#""count":"1""#),
+        point(r#""count":"1""#)
+    );
+    let batch = Batch::from_json(Signal::Metrics, json.as_bytes()).unwrap();
+    let factory = filterprocessor::factory();
+    let yaml = r#"metrics: {datapoint: ['attributes["core"] == "0"']}"#;
+    let config = factory.decode(Some(&Node::from_yaml("test", yaml).unwrap()), "filter").unwrap();
+    let sink = RecordingSink::new();
+    let settings = TestTelemetry::default().settings(Kind::Processor, "filter");
+    factory.create(settings, &config, sink.clone()).unwrap().consume(batch).await.unwrap();
+    let left = sink.batches().pop().unwrap();
+    assert_eq!(left.items(), 5);
+    assert!(!String::from_utf8(left.to_json()).unwrap().contains(r#"{"stringValue":"0"}"#));
+}
+
+#[tokio::test]
 async fn logs() {
     let check = async |yaml: &str, expected: &[&str]| {
         check(Signal::Logs, &format!("logs: {{{yaml}}}"), expected).await

@@ -84,11 +84,19 @@ pub(crate) const EDITORS: &[Editor] = &[
 
 /// nil changes nothing.
 fn set(arguments: &Arguments, env: &mut Env<'_, '_>) -> Result<(), EvalError> {
-    let value = arguments.value(1, env)?.into_value();
-    if value == Value::Empty {
-        return Ok(());
+    let value = arguments.value(1, env)?;
+    let time = match value.shape() {
+        Shape::Time(nanos) => Some(nanos),
+        _ => None,
+    };
+    let value = value.into_value();
+    let target = arguments.target(0)?;
+    match time {
+        Some(nanos) => target.set_time(env, nanos),
+        None if value == Value::Empty => {}
+        None => target.set(env, value)?,
     }
-    arguments.target(0)?.set(env, value)
+    Ok(())
 }
 
 fn delete_key(arguments: &Arguments, env: &mut Env<'_, '_>) -> Result<(), EvalError> {

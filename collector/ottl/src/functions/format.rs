@@ -144,6 +144,8 @@ fn go_type(value: &Val<'_>) -> &'static str {
         Shape::Bytes(_) => "[]uint8",
         Shape::List => "[]interface {}",
         Shape::Map => "map[string]interface {}",
+        Shape::Time(_) => "time.Time",
+        Shape::Duration(_) => "time.Duration",
     }
 }
 

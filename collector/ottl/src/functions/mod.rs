@@ -6,6 +6,7 @@ mod converters;
 mod editors;
 mod format;
 mod maps;
+mod times;
 
 use std::borrow::Cow;
 
@@ -13,11 +14,15 @@ use crate::compile::{Access, Arguments, Given};
 use crate::value::{Shape, Val};
 use crate::{Env, EvalError};
 
-pub(crate) use converters::CONVERTERS;
 pub(crate) use editors::EDITORS;
 
 pub(crate) type RunConverter = for<'v> fn(&'v Arguments, &'v Env<'_, '_>) -> Result<Val<'v>, EvalError>;
 pub(crate) type RunEditor = fn(&Arguments, &mut Env<'_, '_>) -> Result<(), EvalError>;
+
+/// All functions that give a value.
+pub(crate) fn converters() -> impl Iterator<Item = &'static Converter> + Clone {
+    converters::CONVERTERS.iter().chain(times::CONVERTERS)
+}
 
 /// A function that gives a value.
 pub(crate) struct Converter {
@@ -92,6 +97,24 @@ impl Arguments {
         match value.shape() {
             Shape::Int(value) => Ok(value),
             _ => Err(value.mismatch("int")),
+        }
+    }
+
+    /// A point in time, Unix time in nanoseconds.
+    fn time(&self, index: usize, env: &Env<'_, '_>) -> Result<i64, EvalError> {
+        let value = self.value(index, env)?;
+        match value.shape() {
+            Shape::Time(nanos) => Ok(nanos),
+            _ => Err(value.mismatch("time")),
+        }
+    }
+
+    /// A length of time in nanoseconds.
+    fn duration(&self, index: usize, env: &Env<'_, '_>) -> Result<i64, EvalError> {
+        let value = self.value(index, env)?;
+        match value.shape() {
+            Shape::Duration(nanos) => Ok(nanos),
+            _ => Err(value.mismatch("duration")),
         }
     }
 
