@@ -39,7 +39,7 @@ struct Collected {
     grown: Condvar,
 }
 
-/// The binary beside the folder of the test programs. `cargo test --workspace` has just built it; built here where it is
+/// `INSIGHTS_BINARY`, else the binary beside the folder of the test programs. `cargo test --workspace` has just built it; built here where it is
 /// missing, as when only these tests are run in a fresh checkout.
 pub fn binary() -> Result<PathBuf> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -48,6 +48,9 @@ pub fn binary() -> Result<PathBuf> {
 }
 
 fn find() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("INSIGHTS_BINARY") {
+        return Ok(named.into());
+    }
     let test = std::env::current_exe()?;
     let folder = test.ancestors().nth(2).context("target folder")?;
     let binary = folder.join("otelcol-insights");
@@ -156,7 +159,7 @@ impl Collector {
         Ok(log.clone())
     }
 
-    /// Sends a signal by name: `TERM`, `HUP`, `INT`, `KILL`.
+    /// Sends a signal by name: `TERM`, `HUP`, `INT`, `KILL`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) -> Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
         let signal = match name {
@@ -164,6 +167,8 @@ impl Collector {
             "HUP" => Signal::HUP,
             "INT" => Signal::INT,
             "KILL" => Signal::KILL,
+            "STOP" => Signal::STOP,
+            "CONT" => Signal::CONT,
             other => bail!("no signal {other}"),
         };
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("pid")?;
@@ -172,10 +177,29 @@ impl Collector {
 
     /// The most memory that it had resident so far, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it has resident, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)).context("the status of a process")?;
         let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok(kib * 1024)
+    }
+
+    /// The CPU time that it has taken, in seconds, as exact as the kernel's ticks of 10 ms.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, after_name) = stat.rsplit_once(')').context("the name of a process")?;
+        let ticks: Result<Vec<u64>, _> =
+            after_name.split_whitespace().skip(11).take(2).map(str::parse::<u64>).collect();
+        Ok(ticks?.iter().sum::<u64>() as f64 / 100.0)
     }
 
     /// Waits for the end.

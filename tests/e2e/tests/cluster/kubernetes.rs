@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{IpAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -16,6 +16,7 @@ pub(crate) struct Stopped(Pid);
 /// A running container of a running pod on the node.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
+    pub(crate) node: String,
     pub(crate) namespace: String,
     pub(crate) pod: String,
     pub(crate) uid: String,
@@ -79,6 +80,13 @@ pub(crate) fn pod_network() -> Result<String> {
     routes.split_whitespace().next().map(str::to_owned).context("no pod has been on the node yet")
 }
 
+/// The networks that the node itself forwards to.
+pub(crate) fn networks_behind_the_node() -> Result<Vec<String>> {
+    let routes = on_node(&["ip", "-4", "-o", "route", "show"])?;
+    let forwarded = routes.lines().filter(|line| line.contains(" via ") && !line.starts_with("default"));
+    Ok(forwarded.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+}
+
 /// All running containers on a node.
 pub(crate) fn running(node: &str) -> Result<Vec<Running>> {
     let pods =
@@ -94,6 +102,7 @@ pub(crate) fn running(node: &str) -> Result<Vec<Running>> {
             }
             let id = text(&status["containerID"]);
             running.push(Running {
+                node: node.to_owned(),
                 namespace: text(&pod["metadata"]["namespace"]).to_owned(),
                 pod: text(&pod["metadata"]["name"]).to_owned(),
                 uid: text(&pod["metadata"]["uid"]).to_owned(),
@@ -119,44 +128,68 @@ pub(crate) fn text(value: &Value) -> &str {
 impl Running {
     /// Bytes in use, as the kernel counts.
     pub(crate) fn memory(&self) -> Result<u64> {
-        match self.group("memory") {
-            Some(group) => number(&group.join("memory.usage_in_bytes")),
-            None => number(&self.group("").context("no control group")?.join("memory.current")),
-        }
+        let script = self.cat(&["memory/GROUP/memory.usage_in_bytes", "GROUP/memory.current"]);
+        Ok(shell(&self.node, &script)?.trim().parse()?)
     }
 
-    /// Nanoseconds of CPU time so far.
-    pub(crate) fn cpu(&self) -> Result<u64> {
-        if let Some(group) = self.group("cpuacct") {
-            return number(&group.join("cpuacct.usage"));
-        }
-        let stat = fs::read_to_string(self.group("").context("no control group")?.join("cpu.stat"))?;
-        let line = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).context("usage_usec")?;
-        Ok(line.trim().parse::<u64>()? * 1000)
+    /// Seconds since the kernel started and nanoseconds of CPU time so far.
+    pub(crate) fn cpu(&self) -> Result<(f64, u64)> {
+        let (at, text) = self.timed(&self.cat(&["cpuacct/GROUP/cpuacct.usage", "GROUP/cpu.stat"]))?;
+        let time = match text.lines().find_map(|line| line.strip_prefix("usage_usec ")) {
+            Some(microseconds) => microseconds.trim().parse::<u64>()? * 1000,
+            None => text.trim().parse()?,
+        };
+        Ok((at, time))
     }
 
-    /// Bytes received on `eth0` so far.
-    pub(crate) fn received(&self) -> Result<u64> {
-        let group = self.group("memory").or_else(|| self.group("")).context("no control group")?;
-        let processes = fs::read_to_string(group.join("cgroup.procs"))?;
-        let process = processes.lines().next().context("no process")?;
-        let devices = fs::read_to_string(format!("/proc/{process}/net/dev"))?;
+    /// Seconds since the kernel started and bytes received on `eth0` so far.
+    pub(crate) fn received(&self) -> Result<(f64, u64)> {
+        let (at, devices) = self.timed(&format!("cat /proc/{}/net/dev", self.process()?))?;
         let line = devices.lines().find_map(|line| line.trim().strip_prefix("eth0:")).context("eth0")?;
-        Ok(line.split_whitespace().next().context("bytes")?.parse()?)
+        Ok((at, line.split_whitespace().next().context("bytes")?.parse()?))
     }
 
-    fn group(&self, controller: &str) -> Option<PathBuf> {
-        let root = Path::new("/sys/fs/cgroup").join(controller).join("kubepods");
-        ["", "burstable", "besteffort"].iter().find_map(|class| {
-            let group = root.join(class).join(format!("pod{}", self.uid)).join(&self.id);
-            group.is_dir().then_some(group)
-        })
+    /// A process of it.
+    fn process(&self) -> Result<i32> {
+        let script = self.cat(&["memory/GROUP/cgroup.procs", "GROUP/cgroup.procs"]);
+        Ok(shell(&self.node, &script)?.lines().next().context("no process")?.parse()?)
+    }
+
+    /// Its memory and descriptors, as `/proc` tells them.
+    pub(crate) fn resident(&self) -> Result<String> {
+        let process = self.process()?;
+        let script = format!(
+            "grep -E '^(VmRSS|VmHWM|RssAnon|Threads)' /proc/{process}/status; ls /proc/{process}/fd | wc -l"
+        );
+        Ok(shell(&self.node, &script)?.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// A script that prints the first of these files of the container's control group, whatever class the pod has.
+    fn cat(&self, files: &[&str]) -> String {
+        let mut candidates = Vec::new();
+        for file in files {
+            for class in ["", "burstable/", "besteffort/"] {
+                let group = format!("kubepods/{class}pod{}/{}", self.uid, self.id);
+                candidates.push(format!("/sys/fs/cgroup/{}", file.replace("GROUP", &group)));
+            }
+        }
+        format!("for f in {}; do [ -e $f ] && exec cat $f; done; exit 1", candidates.join(" "))
+    }
+
+    /// Runs a script at a time of the kernel's own clock: it may take seconds to get there.
+    fn timed(&self, script: &str) -> Result<(f64, String)> {
+        let text = shell(&self.node, &format!("cat /proc/uptime; {script}"))?;
+        let (uptime, rest) = text.split_once('\n').context("/proc/uptime")?;
+        Ok((uptime.split_whitespace().next().context("seconds")?.parse()?, rest.to_owned()))
     }
 }
 
-fn number(path: &Path) -> Result<u64> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Ok(text.trim().parse()?)
+/// Runs a script of the shell with the kernel of a node: that of this machine, or another's through a pod.
+fn shell(node: &str, script: &str) -> Result<String> {
+    if std::env::var("TESTBED_NODE").is_ok_and(|own| own == node) {
+        return run("sh", &["-c", script], "");
+    }
+    kubectl(&["-n", "insights-e2e", "exec", &format!("kernel-{node}"), "--", "sh", "-c", script])
 }
 
 impl Stopped {
@@ -167,6 +200,16 @@ impl Stopped {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let number = text.split_whitespace().next().and_then(|pid| pid.parse().ok());
         let Some(pid) = number.and_then(Pid::from_raw) else { bail!("{} has no number", file.display()) };
+        kill_process(pid, Signal::STOP)?;
+        Ok(Self(pid))
+    }
+
+    /// Stops a collector on the node whose kernel is this machine's.
+    pub(crate) fn collector(pod: &str) -> Result<Self> {
+        let node = std::env::var("TESTBED_NODE").context("TESTBED_NODE")?;
+        let all = running(&node)?;
+        let own = all.iter().find(|one| one.pod == pod).with_context(|| format!("{pod} does not run"))?;
+        let pid = Pid::from_raw(own.process()?).context("process 0")?;
         kill_process(pid, Signal::STOP)?;
         Ok(Self(pid))
     }

@@ -7,6 +7,9 @@
 //! `kubelet.pid` and `kube-apiserver.pid`), `INSIGHTS_IMAGE` (a tar of the image `otelcol-insights:0.1.0`, under its
 //! fully qualified name, with a static binary), and `kubectl` on the path. Pods are made of the node's own image
 //! `localhost/busybox:1`. Without the variables the tests are listed as ignored.
+//!
+//! With `TESTBED_NODE_2`, a node with another kernel, the tests of a node are about that one, too, and its collector
+//! takes over from the first one's. With `INSIGHTS_FULL_NODE` the Deployment `work/web` is scaled until a node has 106 pods.
 
 #![allow(
     clippy::print_stderr,
@@ -29,7 +32,7 @@ use serde_json::Value;
 use kubernetes::{Running, Stopped, apply, get, kubectl, list, running, text};
 use scene::{CLUSTER, INTERVAL, NAMESPACE, Record, Scene, now};
 
-/// Pods with a steady load, in a namespace of their own.
+/// Pods with a steady load, in a namespace of their own, and one that sees the node's kernel.
 const LOAD: &str = r#"
 apiVersion: v1
 kind: Namespace
@@ -37,8 +40,9 @@ metadata: {name: insights-e2e}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: load, namespace: insights-e2e}
+metadata: {name: load-NODE, namespace: insights-e2e}
 spec:
+  nodeName: NODE
   terminationGracePeriodSeconds: 0
   containers:
   - name: spin
@@ -49,6 +53,20 @@ spec:
     image: localhost/busybox:1
     command: [sh, -c, "while :; do wget -q -O /dev/null http://$HOST_IP:10250/; sleep 0.2; done"]
     env: [{name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: kernel-NODE, namespace: insights-e2e}
+spec:
+  nodeName: NODE
+  hostPID: true
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: idle
+    image: localhost/busybox:1
+    command: [sleep, "1000000"]
+    volumeMounts: [{name: groups, mountPath: /sys/fs/cgroup, readOnly: true}]
+  volumes: [{name: groups, hostPath: {path: /sys/fs/cgroup}}]
 "#;
 
 const LATE: &str = r#"
@@ -56,6 +74,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: NAME, namespace: insights-e2e}
 spec:
+  nodeName: NODE
   restartPolicy: Never
   terminationGracePeriodSeconds: 0
   containers:
@@ -64,6 +83,25 @@ spec:
     command: COMMAND
     resources: {limits: {cpu: 500m, memory: 16Mi}}
 "#;
+
+/// What is proven of the collector on a node.
+type Test = fn(&Scene, &str) -> Result<()>;
+
+const OF_A_NODE: &[(&str, Test)] = &[
+    ("every_running_pod_has_its_records", records),
+    ("memory_is_the_kernels", memory),
+    ("rates_are_the_kernels", rates),
+    ("pods_come_and_go", pods_come_and_go),
+    ("an_out_of_memory_kill_is_told", out_of_memory),
+    ("what_the_collector_takes", own_cost),
+];
+
+const OF_THE_CLUSTER: &[(&str, Test)] = &[
+    ("the_leader_counts_what_the_api_server_has", of_the_leader),
+    ("the_kubelet_stands_still", kubelet_stands_still),
+    ("the_api_server_stands_still", api_server_stands_still),
+    ("the_leader_is_replaced", leader_is_replaced),
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -74,22 +112,27 @@ fn main() -> ExitCode {
     if let Some(name) = missing.filter(|_| !arguments.list) {
         eprintln!("skipped: no cluster to test with, as {name} is not set");
     }
-    let trial = |name: &str, test: fn(&Scene) -> Result<()>| {
-        let run = move || test(scene()?);
+    let trial = |name: String, test: Test, node: &str| {
+        let node = node.to_owned();
+        let run = move || test(scene()?, &node);
         let told = |error: anyhow::Error| format!("{error:#}\n{}", Scene::log()).into();
         Trial::test(name, move || run().map_err(told)).with_ignored_flag(missing.is_some())
     };
-    let trials = vec![
-        trial("every_running_pod_has_its_records", records),
-        trial("memory_is_the_kernels", memory),
-        trial("rates_are_the_kernels", rates),
-        trial("pods_come_and_go", pods_come_and_go),
-        trial("an_out_of_memory_kill_is_told", out_of_memory),
-        trial("the_kubelet_stands_still", kubelet_stands_still),
-        trial("the_api_server_stands_still", api_server_stands_still),
-        trial("the_leader_is_replaced", leader_is_replaced),
-        trial("what_the_collector_takes", own_cost),
-    ];
+    let nodes = scene::nodes().unwrap_or_else(|_| vec!["node".to_owned()]);
+    let mut trials = Vec::new();
+    for node in &nodes {
+        for (name, test) in OF_A_NODE {
+            trials.push(trial(format!("{name}_on_{node}"), *test, node));
+        }
+    }
+    let mut others = OF_THE_CLUSTER.to_vec();
+    if nodes.len() > 1 {
+        others.push(("another_node_takes_over", another_takes_over));
+    }
+    if std::env::var_os("INSIGHTS_FULL_NODE").is_some() {
+        others.push(("a_full_node", full_node));
+    }
+    trials.extend(others.iter().map(|(name, test)| trial((*name).to_owned(), *test, &nodes[0])));
     let outcome = libtest_mimic::run(&arguments, trials);
     if missing.is_none() && !arguments.list {
         let removed = Scene::remove();
@@ -105,20 +148,23 @@ fn main() -> ExitCode {
 fn scene() -> Result<&'static Scene> {
     static SCENE: OnceLock<Result<Scene, String>> = OnceLock::new();
     let install = || {
-        apply(LOAD)?;
-        kubectl(&["-n", "insights-e2e", "wait", "--for=condition=Ready", "pod/load", "--timeout=60s"])?;
+        for node in scene::nodes()? {
+            apply(&LOAD.replace("NODE", &node))?;
+        }
+        let ready = ["wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s"];
+        kubectl(&[&["-n", "insights-e2e"], ready.as_slice()].concat())?;
         Scene::install()
     };
     let scene = SCENE.get_or_init(|| install().map_err(|error: anyhow::Error| format!("{error:#}")));
     scene.as_ref().map_err(|error| anyhow!("{error}"))
 }
 
-fn records(scene: &Scene) -> Result<()> {
+fn records(scene: &Scene, node: &str) -> Result<()> {
     // Pods that just started have no rates.
     sleep(3 * INTERVAL);
-    let before = running(&scene.node)?;
-    let collection = scene.collection()?;
-    let after = running(&scene.node)?;
+    let before = running(node)?;
+    let collection = scene.collection(node)?;
+    let after = running(node)?;
     let same = |one: &Running| after.iter().any(|other| other.id == one.id);
     let expected: Vec<&Running> = before.iter().filter(|one| same(one)).collect();
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
@@ -127,16 +173,16 @@ fn records(scene: &Scene) -> Result<()> {
         ensure!(record.group == format!("/aws/containerinsights/{CLUSTER}/performance"), "{record:?}");
         ensure!(record.fields["ClusterName"] == CLUSTER, "{record:?}");
     }
-    eprintln!("{} running containers, records of one collection: {kinds:?}", expected.len());
-    for kind in ["Node", "NodeFS", "NodeNet", "Cluster", "ClusterNamespace"] {
+    eprintln!("{node}: {} running containers, records of one collection: {kinds:?}", expected.len());
+    for kind in ["Node", "NodeFS", "NodeDiskIO", "NodeNet"] {
         ensure!(kinds.contains_key(kind), "no {kind} in {kinds:?}");
     }
-    let node = collection.iter().find(|record| record.fields["Type"] == "Node").context("Node")?;
-    ensure!(node.stream == scene.node && node.fields["NodeName"] == *scene.node, "{node:?}");
+    let of_node = collection.iter().find(|record| record.fields["Type"] == "Node").context("Node")?;
+    ensure!(of_node.fields["NodeName"] == *node, "{of_node:?}");
     for name in
         ["node_cpu_utilization", "node_memory_utilization", "node_network_total_bytes", "node_cpu_limit"]
     {
-        node.number(name)?;
+        of_node.number(name)?;
     }
     for Running { namespace, pod, container, host_network, .. } in expected {
         let find = |kind: &str| collection.iter().find(|record| record.is(kind, namespace, pod));
@@ -150,11 +196,12 @@ fn records(scene: &Scene) -> Result<()> {
         of_container.number("container_memory_working_set")?;
         of_container.number("container_cpu_usage_total")?;
     }
-    of_the_leader(&collection)
+    Ok(())
 }
 
 /// The leader's figures are the API server's.
-fn of_the_leader(collection: &[Record]) -> Result<()> {
+fn of_the_leader(scene: &Scene, _: &str) -> Result<()> {
+    let collection = scene.collection(&leader()?)?;
     let find = |kind: &'static str| collection.iter().filter(move |record| record.fields["Type"] == kind);
     let nodes = list(&get(&["nodes"])?["items"]).len();
     let cluster = find("Cluster").next().context("Cluster")?;
@@ -162,7 +209,7 @@ fn of_the_leader(collection: &[Record]) -> Result<()> {
     ensure!(cluster.number("cluster_failed_node_count")? == 0.0, "{cluster:?}");
     let own = find("ClusterNamespace").find(|record| record.fields["Namespace"] == NAMESPACE);
     let own = own.context("ClusterNamespace of the collector's own")?;
-    ensure!(own.number("namespace_number_of_running_pods")? == 1.0, "{own:?}");
+    ensure!(own.number("namespace_number_of_running_pods")? == scene.nodes.len() as f64, "{own:?}");
     for service in find("ClusterService") {
         eprintln!(
             "service {}: {}",
@@ -170,6 +217,12 @@ fn of_the_leader(collection: &[Record]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The node whose collector holds the lock.
+fn leader() -> Result<String> {
+    let lease = get(&["-n", NAMESPACE, "lease", "otel-container-insight-clusterleader"])?;
+    Ok(text(&lease["spec"]["holderIdentity"]).to_owned())
 }
 
 /// How far a value is outside of two others, as a part of the greater.
@@ -192,13 +245,13 @@ fn working_sets(node: &str) -> Result<BTreeMap<String, f64>> {
     Ok(sets)
 }
 
-fn memory(scene: &Scene) -> Result<()> {
+fn memory(scene: &Scene, node: &str) -> Result<()> {
     let idle = |one: &Running| one.namespace == "work" && one.pod != "crash";
-    let all: Vec<Running> = running(&scene.node)?.into_iter().filter(idle).collect();
+    let all: Vec<Running> = running(node)?.into_iter().filter(idle).collect();
     let before: Vec<Option<u64>> = all.iter().map(|one| one.memory().ok()).collect();
-    let kubelet_before = working_sets(&scene.node)?;
-    let collection = scene.collection()?;
-    let kubelet_after = working_sets(&scene.node)?;
+    let kubelet_before = working_sets(node)?;
+    let collection = scene.collection(node)?;
+    let kubelet_after = working_sets(node)?;
     let (mut worst, mut worst_of_kubelet, mut compared) = (0.0_f64, 0.0_f64, 0);
     for (one, before) in all.iter().zip(before) {
         // One that has ended since has nothing to compare with.
@@ -221,25 +274,25 @@ fn memory(scene: &Scene) -> Result<()> {
             worst_of_kubelet = worst_of_kubelet.max(off);
         }
     }
-    ensure!(compared >= 8, "only {compared} containers ran all the time");
+    ensure!(compared >= 3, "only {compared} containers ran all the time");
     eprintln!(
-        "memory of {compared} containers: at most {:.3} % off the kernel's, {:.3} % off the kubelet's",
+        "{node}: memory of {compared} containers: at most {:.3} % off the kernel's, {:.3} % off the kubelet's",
         worst * 100.0,
         worst_of_kubelet * 100.0
     );
     Ok(())
 }
 
-fn rates(scene: &Scene) -> Result<()> {
-    let all = running(&scene.node)?;
-    let find = |name: &str| all.iter().find(|one| one.pod == "load" && one.container == name).context("load");
+fn rates(scene: &Scene, node: &str) -> Result<()> {
+    let pod = format!("load-{node}");
+    let all = running(node)?;
+    let find = |name: &str| all.iter().find(|one| one.pod == pod && one.container == name).context("load");
     let (spin, talk) = (find("spin")?, find("talk")?);
-    let figures = || anyhow::Ok((std::time::Instant::now(), spin.cpu()? as f64, talk.received()? as f64));
-    let (at, cpu, received) = figures()?;
+    let (cpu, received) = (spin.cpu()?, talk.received()?);
     let begin = now();
     sleep(8 * INTERVAL);
-    let (later, cpu_later, received_later) = figures()?;
-    let seconds = (later - at).as_secs_f64();
+    let (cpu_later, received_later) = (spin.cpu()?, talk.received()?);
+    let rate = |from: (f64, u64), to: (f64, u64)| (to.1 - from.1) as f64 / (to.0 - from.0);
     // The first rate is about time before, too.
     let records = scene.since(begin + INTERVAL.as_millis() as i64)?;
     let mean = |what: &str, name: &str, is: &dyn Fn(&Record) -> bool, expected: f64| {
@@ -249,31 +302,29 @@ fn rates(scene: &Scene) -> Result<()> {
         ensure!(values.len() >= 5, "{} records of {what}", values.len());
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let off = (mean - expected).abs() / expected;
-        eprintln!("{what}: {mean:.2}, the kernel's {expected:.2}, {:.2} % off", off * 100.0);
+        eprintln!("{node}: {what}: {mean:.2}, the kernel's {expected:.2}, {:.2} % off", off * 100.0);
         ensure!(off <= 0.05, "{what}: {mean}, the kernel's figures say {expected}: {values:?}");
         Ok(())
     };
-    let spins = |record: &Record| record.is_container("insights-e2e", "load", "spin");
-    let cpu = (cpu_later - cpu) / 1e6 / seconds;
-    mean("CPU in millicores", "container_cpu_usage_total", &spins, cpu)?;
-    let loads = |record: &Record| record.is("Pod", "insights-e2e", "load");
-    let received = (received_later - received) / seconds;
-    mean("bytes received in a second", "pod_network_rx_bytes", &loads, received)
+    let spins = |record: &Record| record.is_container("insights-e2e", &pod, "spin");
+    mean("CPU in millicores", "container_cpu_usage_total", &spins, rate(cpu, cpu_later) / 1e6)?;
+    let loads = |record: &Record| record.is("Pod", "insights-e2e", &pod);
+    mean("bytes received in a second", "pod_network_rx_bytes", &loads, rate(received, received_later))
 }
 
 /// Makes a pod in the namespace of the load.
-fn make(name: &str, command: &str) -> Result<()> {
-    apply(&LATE.replace("NAME", name).replace("COMMAND", command))
+fn make(node: &str, name: &str, command: &str) -> Result<()> {
+    apply(&LATE.replace("NODE", node).replace("NAME", name).replace("COMMAND", command))
 }
 
-fn pods_come_and_go(scene: &Scene) -> Result<()> {
+fn pods_come_and_go(scene: &Scene, node: &str) -> Result<()> {
     let has_records = |since: i64| {
         let records = scene.since(since)?;
         let is = |kind: &str| records.iter().any(|record| record.is(kind, "insights-e2e", "late"));
         anyhow::Ok(is("Pod") && is("PodNet") && is("Container"))
     };
     let begin = now();
-    make("late", r#"[sleep, "1000000"]"#)?;
+    make(node, "late", r#"[sleep, "1000000"]"#)?;
     let came = scene.until("records of a new pod", 40, || has_records(begin))?;
     kubectl(&["-n", "insights-e2e", "delete", "pod", "late"])?;
     let deleted = now();
@@ -287,15 +338,15 @@ fn pods_come_and_go(scene: &Scene) -> Result<()> {
     let stayed = last.map_or(0, |at| at - deleted);
     ensure!(stayed <= 2 * INTERVAL.as_millis() as i64, "records {stayed} ms after the end");
     eprintln!(
-        "a new pod: all its records after {:.1} s; last record {stayed} ms after its end",
+        "{node}: a new pod: all its records after {:.1} s; last record {stayed} ms after its end",
         came.as_secs_f64()
     );
     Ok(())
 }
 
-fn out_of_memory(scene: &Scene) -> Result<()> {
+fn out_of_memory(scene: &Scene, node: &str) -> Result<()> {
     let begin = now();
-    make("eater", r#"[sh, -c, "tail /dev/zero"]"#)?;
+    make(node, "eater", r#"[sh, -c, "tail /dev/zero"]"#)?;
     let told = scene.until("a record of the kill", 60, || {
         Ok(scene.since(begin)?.iter().any(|record| {
             record.is_container("insights-e2e", "eater", "only")
@@ -303,23 +354,24 @@ fn out_of_memory(scene: &Scene) -> Result<()> {
                 && record.fields["container_status_reason"] == "OOMKilled"
         }))
     })?;
-    eprintln!("a kill for want of memory: told {:.1} s after the pod was made", told.as_secs_f64());
+    eprintln!("{node}: a kill for want of memory: told {:.1} s after the pod was made", told.as_secs_f64());
     kubectl(&["-n", "insights-e2e", "delete", "pod", "eater"]).map(drop)
 }
 
 /// While the kubelet does not answer the node's and the pods' records go on, and then what has changed is seen.
-fn kubelet_stands_still(scene: &Scene) -> Result<()> {
+fn kubelet_stands_still(scene: &Scene, node: &str) -> Result<()> {
+    let load = format!("load-{node}");
     let stopped = Stopped::new("kubelet")?;
     let begin = now();
     scene.until("records without the kubelet", 60, || {
         let records = scene.since(begin)?;
         let count = |kind: &str| records.iter().filter(|record| record.fields["Type"] == kind).count();
-        let of_load = records.iter().filter(|record| record.is("Pod", "insights-e2e", "load")).count();
+        let of_load = records.iter().filter(|record| record.is("Pod", "insights-e2e", &load)).count();
         Ok(count("Node") >= 3 && of_load >= 3)
     })?;
     drop(stopped);
     let begin = now();
-    make("after-kubelet", r#"[sleep, "1000000"]"#)?;
+    make(node, "after-kubelet", r#"[sleep, "1000000"]"#)?;
     let seen = scene.until("a pod made after the kubelet is back", 90, || {
         Ok(scene.since(begin)?.iter().any(|record| record.is("Container", "insights-e2e", "after-kubelet")))
     })?;
@@ -328,13 +380,13 @@ fn kubelet_stands_still(scene: &Scene) -> Result<()> {
 }
 
 /// While the API server does not answer the node's own records go on, and then the leader's do.
-fn api_server_stands_still(scene: &Scene) -> Result<()> {
+fn api_server_stands_still(scene: &Scene, node: &str) -> Result<()> {
     let stopped = Stopped::new("kube-apiserver")?;
     let begin = now();
     scene.until("records without the API server", 60, || {
         let records = scene.since(begin)?;
-        let count = |kind: &str| records.iter().filter(|record| record.fields["Type"] == kind).count();
-        Ok(count("Node") >= 5)
+        let of_node = records.iter().filter(|one| one.fields["Type"] == "Node" && one.stream == node);
+        Ok(of_node.count() >= 5)
     })?;
     drop(stopped);
     let back = now();
@@ -345,16 +397,17 @@ fn api_server_stands_still(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-fn leader_is_replaced(scene: &Scene) -> Result<()> {
+fn leader_is_replaced(scene: &Scene, _: &str) -> Result<()> {
     for (how, arguments) in [("ended", &[][..]), ("killed", &["--grace-period=0", "--force"])] {
-        let old = scene.collector()?;
+        let node = leader()?;
+        let old = scene.collector(&node)?;
         let delete: Vec<&str> =
             ["-n", NAMESPACE, "delete", "pod", &old].into_iter().chain(arguments.iter().copied()).collect();
         kubectl(&delete)?;
         let gone = now();
         let mut new = String::new();
         scene.until("another collector", 60, || {
-            new = scene.collector().unwrap_or_default();
+            new = scene.collector(&node).unwrap_or_default();
             Ok(!new.is_empty() && new != old)
         })?;
         let took = scene.until("records of a new leader", 120, || {
@@ -362,7 +415,7 @@ fn leader_is_replaced(scene: &Scene) -> Result<()> {
         })?;
         let lease = get(&["-n", NAMESPACE, "lease", "otel-container-insight-clusterleader"])?;
         eprintln!(
-            "the leader {how}: the next one's records after {:.1} s, {} transitions, held by {}",
+            "the leader on {node} {how}: the next one's records after {:.1} s, {} transitions, held by {}",
             took.as_secs_f64(),
             lease["spec"]["leaseTransitions"],
             text(&lease["spec"]["holderIdentity"])
@@ -371,9 +424,77 @@ fn leader_is_replaced(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
+/// A leader that hangs loses the lock to the other node's collector, and does not lead on when it goes on.
+fn another_takes_over(scene: &Scene, node: &str) -> Result<()> {
+    // The collector that hangs has to be a process of this machine.
+    if leader()? != node {
+        let other = leader()?;
+        kubectl(&["-n", NAMESPACE, "delete", "pod", &scene.collector(&other)?])?;
+        scene.until("leadership of the first node", 120, || Ok(leader()? == node))?;
+    }
+    let leads = |node: &str, since: i64| {
+        let records = scene.since(since)?;
+        anyhow::Ok(records.iter().any(|one| one.fields["Type"] == "Cluster" && one.stream == node))
+    };
+    let begin = now();
+    scene.until("records of the first leader", 30, || leads(node, begin))?;
+    let stopped = Stopped::collector(&scene.collector(node)?)?;
+    let begin = now();
+    let took = scene.until("another leader", 120, || Ok(leader()? != node))?;
+    let next = leader()?;
+    scene.until("records of the next leader", 60, || leads(&next, begin))?;
+    drop(stopped);
+    // What hung may finish the collection that it was in.
+    sleep(3 * INTERVAL);
+    let back = now();
+    scene.until("collections of both", 60, || {
+        Ok(scene.latest("Node", node)?.is_some_and(|one| one.at > back) && leads(&next, back)?)
+    })?;
+    ensure!(!leads(node, back)?, "{node} goes on to lead");
+    eprintln!("the leader hangs: {next} leads {:.1} s later, {node} does not lead on", took.as_secs_f64());
+    Ok(())
+}
+
+/// CPU time, memory and descriptors of the collector with 106 pods beside it.
+fn full_node(scene: &Scene, node: &str) -> Result<()> {
+    const COLLECTIONS: u32 = 24;
+    let scaled = |replicas: &str| kubectl(&["-n", "work", "scale", "deployment/web", replicas]);
+    let others = || scene.nodes.iter().filter(|other| *other != node);
+    for other in others() {
+        kubectl(&["cordon", other])?;
+    }
+    scaled("--replicas=95")?;
+    let ready = kubectl(&["-n", "work", "rollout", "status", "deployment/web", "--timeout=240s"]);
+    let measured = ready.and_then(|_| {
+        sleep(4 * INTERVAL);
+        let pod = scene.collector(node)?;
+        let all = running(node)?;
+        let own = all.iter().find(|one| one.pod == pod).context("the collector's container")?;
+        let begin = own.cpu()?;
+        sleep(COLLECTIONS * INTERVAL);
+        let end = own.cpu()?;
+        let collection = scene.collection(node)?;
+        let count = |kind: &str| collection.iter().filter(|one| one.fields["Type"] == kind).count();
+        eprintln!(
+            "{node} with {} pods, {} containers: {:.2} ms of CPU a collection; {}",
+            count("Pod"),
+            count("Container"),
+            (end.1 - begin.1) as f64 / 1e6 / ((end.0 - begin.0) / INTERVAL.as_secs_f64()),
+            own.resident()?
+        );
+        ensure!(count("Pod") >= 100, "{} pods", count("Pod"));
+        Ok(())
+    });
+    scaled("--replicas=2")?;
+    for other in others() {
+        kubectl(&["uncordon", other])?;
+    }
+    measured
+}
+
 /// What its own records say.
-fn own_cost(scene: &Scene) -> Result<()> {
-    let pod = scene.collector()?;
+fn own_cost(scene: &Scene, node: &str) -> Result<()> {
+    let pod = scene.collector(node)?;
     let begin = now();
     let mut found = None;
     scene.until("records of the collector itself", 30, || {
@@ -384,7 +505,7 @@ fn own_cost(scene: &Scene) -> Result<()> {
     let record = found.context("no record")?;
     let memory = record.number("container_memory_working_set")?;
     eprintln!(
-        "the collector: {:.2} millicores, {:.1} MiB of memory, collecting every {INTERVAL:?}",
+        "{node}: the collector: {:.2} millicores, {:.1} MiB of memory, collecting every {INTERVAL:?}",
         record.number("container_cpu_usage_total")?,
         memory / f64::from(1 << 20)
     );

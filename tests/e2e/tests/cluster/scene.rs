@@ -1,6 +1,8 @@
 //! A collector on the node, installed as a user does, and the CloudWatch Logs that it writes to.
 
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +11,9 @@ use serde_json::Value;
 use testkit::cwlogs::CloudWatchLogs;
 use tokio::runtime::Runtime;
 
-use crate::kubernetes::{apply, get, kubectl, list, on_node, own_address_towards, pod_network, run, text};
+use crate::kubernetes::{
+    apply, get, kubectl, list, networks_behind_the_node, on_node, own_address_towards, pod_network, run, text,
+};
 
 /// How often the collector collects.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
@@ -22,7 +26,8 @@ const MANIFEST: &str =
 
 /// What is installed, and what came of it.
 pub(crate) struct Scene {
-    pub(crate) node: String,
+    /// The nodes; the first is the one whose kernel is this machine's.
+    pub(crate) nodes: Vec<String>,
     service: CloudWatchLogs,
     _runtime: Runtime,
 }
@@ -40,13 +45,22 @@ pub(crate) struct Record {
 impl Scene {
     /// Installs the collector on the node and waits for its first records with rates.
     pub(crate) fn install() -> Result<Self> {
-        let node = std::env::var("TESTBED_NODE").context("TESTBED_NODE")?;
+        let nodes = nodes()?;
         let image = std::env::var("INSIGHTS_IMAGE").context("INSIGHTS_IMAGE")?;
         on_node(&["ctr", "--namespace", "k8s.io", "images", "import", &image])?;
         let (api_host, api_port) = api_server()?;
         let address: IpAddr = api_host.parse()?;
         // Pods have addresses that only the node knows of.
         run("ip", &["route", "replace", &pod_network()?, "via", &api_host], "")?;
+        if nodes.len() > 1 {
+            // The other kernel takes images in from a folder, and its pods are behind the first node.
+            let credentials = std::env::var("KUBECONFIG").context("KUBECONFIG")?;
+            let folder = Path::new(&credentials).with_file_name("images");
+            fs::copy(&image, folder.join("otelcol-insights.tar")).context("the image for the second node")?;
+            for network in networks_behind_the_node()? {
+                run("ip", &["route", "replace", &network, "via", &api_host], "")?;
+            }
+        }
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let service = runtime.block_on(CloudWatchLogs::start_at(own_address_towards(address)?))?;
@@ -75,13 +89,14 @@ impl Scene {
             manifest = manifest.replace(what, with);
         }
         apply(&manifest)?;
-        let scene = Self { node, service, _runtime: runtime };
-        kubectl(&["-n", NAMESPACE, "rollout", "status", "ds/cloudwatch-agent", "--timeout=60s"])?;
-        scene.until("rates of the node", 60, || {
-            let found =
-                scene.latest("Node")?.is_some_and(|record| record.fields["node_cpu_usage_total"].is_number());
-            Ok(found)
-        })?;
+        let scene = Self { nodes, service, _runtime: runtime };
+        kubectl(&["-n", NAMESPACE, "rollout", "status", "ds/cloudwatch-agent", "--timeout=90s"])?;
+        for node in &scene.nodes {
+            scene.until(&format!("rates of {node}"), 60, || {
+                let latest = scene.latest("Node", node)?;
+                Ok(latest.is_some_and(|record| record.fields["node_cpu_usage_total"].is_number()))
+            })?;
+        }
         Ok(scene)
     }
 
@@ -114,18 +129,19 @@ impl Scene {
         })
     }
 
-    /// The latest record of a type.
-    pub(crate) fn latest(&self, kind: &str) -> Result<Option<Record>> {
+    /// The latest record of a type that a node's collector made.
+    pub(crate) fn latest(&self, kind: &str, node: &str) -> Result<Option<Record>> {
         let recent = now() - 4 * INTERVAL.as_millis() as i64;
-        Ok(self.since(recent)?.into_iter().rfind(|record| record.fields["Type"] == kind))
+        Ok(self.since(recent)?.into_iter().rfind(|one| one.fields["Type"] == kind && one.stream == node))
     }
 
-    /// The records of a collection that begins now.
-    pub(crate) fn collection(&self) -> Result<Vec<Record>> {
+    /// The records of a collection of a node that begins now.
+    pub(crate) fn collection(&self, node: &str) -> Result<Vec<Record>> {
         let begin = now();
         let mut all = Vec::new();
         self.until("a collection", 30, || {
             all = self.since(begin)?;
+            all.retain(|record| record.stream == node);
             // The leader's records are written last, so a second collection proves the first to be whole.
             let first = all.first().map(|record| record.at);
             Ok(all.iter().any(|record| Some(record.at) > first))
@@ -158,9 +174,11 @@ impl Scene {
         log.unwrap_or_else(|error| error.to_string())
     }
 
-    /// The name of the collector's pod.
-    pub(crate) fn collector(&self) -> Result<String> {
-        let pods = get(&["-n", NAMESPACE, "pods", "-l", "name=cloudwatch-agent"])?;
+    /// The name of the collector's pod on a node.
+    pub(crate) fn collector(&self, node: &str) -> Result<String> {
+        let on_node = format!("spec.nodeName={node}");
+        let pods =
+            get(&["-n", NAMESPACE, "pods", "-l", "name=cloudwatch-agent", "--field-selector", &on_node])?;
         let pod = list(&pods["items"]).iter().find(|pod| pod["metadata"]["deletionTimestamp"].is_null());
         Ok(text(&pod.context("no pod")?["metadata"]["name"]).to_owned())
     }
@@ -188,6 +206,12 @@ impl Record {
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The nodes of the cluster that this is about.
+pub(crate) fn nodes() -> Result<Vec<String>> {
+    let first = std::env::var("TESTBED_NODE").context("TESTBED_NODE")?;
+    Ok([first].into_iter().chain(std::env::var("TESTBED_NODE_2")).collect())
 }
 
 fn api_server() -> Result<(String, String)> {
