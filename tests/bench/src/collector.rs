@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 /// Ticks per second of the CPU times in `/proc/<pid>/stat`.
 const USER_HZ: f64 = 100.0;
 
+/// The variable that names another binary to measure.
+const BINARY: &str = "INSIGHTS_BINARY";
+
 /// A running collector; killed when dropped.
 pub struct Collector {
     child: Child,
@@ -17,8 +20,11 @@ pub struct Collector {
     _config: Option<tempfile::NamedTempFile>,
 }
 
-/// Brings the release binary up to date.
+/// Brings the release binary up to date, unless another binary is to be measured.
 pub fn build() -> Result<()> {
+    if std::env::var_os(BINARY).is_some() {
+        return Ok(());
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "--package", "otelcol-insights"])
@@ -28,14 +34,22 @@ pub fn build() -> Result<()> {
     if status.success() { Ok(()) } else { bail!("the release binary does not build") }
 }
 
-/// The release binary beside this program.
+/// The release binary beside this program, or the one that the environment names.
 pub fn binary() -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("otelcol-insights"))
+    match std::env::var_os(BINARY) {
+        Some(path) => Ok(path.into()),
+        None => Ok(std::env::current_exe()?.with_file_name("otelcol-insights")),
+    }
 }
 
 impl Collector {
     /// Starts with a configuration, or with the built-in one. Its log goes to `/dev/null`.
     pub fn start(config: Option<&str>) -> Result<Self> {
+        Self::start_with(config, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn start_with(config: Option<&str>, variables: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(binary()?);
         let file = config.map(write_config).transpose()?;
         if let Some(file) = &file {
@@ -45,6 +59,7 @@ impl Collector {
             .env("AWS_ACCESS_KEY_ID", "bench")
             .env("AWS_SECRET_ACCESS_KEY", "bench")
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -70,6 +85,18 @@ impl Collector {
         Ok(started.elapsed())
     }
 
+    /// CPU time so far, in seconds, to the nanosecond: the sum of what the scheduler has counted for each thread. Threads that
+    /// have ended no longer count.
+    pub fn scheduled_seconds(&self) -> Result<f64> {
+        let mut nanoseconds = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+            nanoseconds +=
+                text.split_ascii_whitespace().next().and_then(|time| time.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(nanoseconds as f64 / 1e9)
+    }
+
     /// CPU time so far, user and system, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64> {
         let stat = self.proc("stat")?;
@@ -84,6 +111,13 @@ impl Collector {
         let status = self.proc("status")?;
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok()).context("status")
+    }
+
+    /// How often it has called the system to read from files, so far.
+    pub fn reads(&self) -> Result<u64> {
+        let io = self.proc("io")?;
+        let line = io.lines().find_map(|line| line.strip_prefix("syscr:")).context("syscr")?;
+        Ok(line.trim().parse()?)
     }
 
     fn proc(&self, file: &str) -> Result<String> {

@@ -5,6 +5,7 @@
 
 pub mod collector;
 pub mod load;
+pub mod node;
 pub mod payload;
 pub mod report;
 pub mod scenarios;

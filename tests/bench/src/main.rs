@@ -1,6 +1,8 @@
 //! Builds and measures the release binary and prints the numbers: `cargo run --release -p bench`.
 //!
-//! With names of scenarios (`emf`, `queue`, `series`, `forward`, `default`, `size`) only those run.
+//! With names of scenarios (`emf`, `queue`, `series`, `forward`, `default`, `size`) only those run. Two run only by name:
+//! `node`, which makes 110 pods' control groups and takes root, and `long`, which is the same for 10,000 collections.
+//! `INSIGHTS_BINARY` names another binary to measure.
 
 use std::io::Write as _;
 
@@ -32,6 +34,11 @@ fn main() -> Result<()> {
     }
     if wanted("size") {
         rows.extend(scenarios::size()?);
+    }
+    for (name, collections) in [("node", scenarios::COLLECTIONS), ("long", scenarios::MANY_COLLECTIONS)] {
+        if chosen.iter().any(|chosen| chosen == name) {
+            rows.extend(runtime.block_on(scenarios::full_node(collections))?);
+        }
     }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}\n\n{}", report::machine(), report::table(&rows))?;

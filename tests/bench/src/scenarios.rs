@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use pdata::Batch;
 
 use crate::collector::{Collector, binary, free_address};
+use crate::node::{Node, PODS};
 use crate::report::Row;
 use crate::{load, payload, series, sinks};
 
@@ -21,6 +22,12 @@ const SETTLE: Duration = Duration::from_millis(500);
 const MIB: f64 = 1024.0 * 1024.0;
 /// Start-up is measured so many times.
 const STARTS: usize = 21;
+/// From one collection of the full node to the next.
+const COLLECTION_INTERVAL: Duration = Duration::from_millis(250);
+/// Collections of the full node.
+pub const COLLECTIONS: u64 = 120;
+/// Collections that show whether memory grows.
+pub const MANY_COLLECTIONS: u64 = 10_000;
 /// How long the idle collector runs before its memory is read.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -227,6 +234,66 @@ pub fn default_configuration() -> Result<Vec<Row>> {
         Row::new("idle resident memory, built-in configuration", resident, "MiB").at_most(15.0),
         Row::new("… of it not backed by the binary's file", private, "MiB"),
         Row::new("idle CPU, built-in configuration (5 s interval)", cpu, "ms per second"),
+    ])
+}
+
+/// A node of 110 pods, 330 control groups of containers: what a collection costs, from the kernel's files to the requests to
+/// CloudWatch Logs. Memory is read after a fifth of `collections` and after all of them.
+pub async fn full_node(collections: u64) -> Result<Vec<Row>> {
+    let node = Node::new()?;
+    let (kubelet, asked) = sinks::kubelet(node.list()).await?;
+    let (logs, arrived) = sinks::cloudwatch_logs().await?;
+    let config = format!(
+        "
+receivers:
+  awscontainerinsightreceiver:
+    collection_interval: {}ms
+    container_orchestrator: eks
+    cluster_name: bench
+    host_ip: http://{kubelet}
+processors: {{batch: }}
+exporters:
+  awsemf: {{container_insights_profile: base, region: us-west-2, endpoint: 'http://{logs}'}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    metrics: {{receivers: [awscontainerinsightreceiver], processors: [batch], exporters: [awsemf]}}
+",
+        COLLECTION_INTERVAL.as_millis()
+    );
+    let collector =
+        Collector::start_with(Some(&config), &[("HOST_NAME", "bench"), ("K8S_NODE_NAME", "bench")])?;
+    let done = || asked.load(Ordering::Relaxed);
+    let until = async |number: u64| {
+        let limit = COLLECTION_INTERVAL * u32::try_from(number).unwrap_or(u32::MAX) * 3 + IDLE;
+        let reached = async {
+            while done() < number {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(limit, reached).await.context("the collector does not keep pace")
+    };
+    let mib = |field: &str| anyhow::Ok(collector.status_kib(field)? as f64 / 1024.0);
+    // Descriptors are opened, and where containers' files are is found out, in the first ones.
+    until(collections / 5).await?;
+    let early = mib("VmRSS")?;
+    let before =
+        (done(), collector.scheduled_seconds()?, collector.reads()?, arrived.bytes.load(Ordering::Relaxed));
+    until(collections).await?;
+    let measured = (done() - before.0) as f64;
+    let cpu = (collector.scheduled_seconds()? - before.1) * 1e3 / measured;
+    let reads = (collector.reads()? - before.2) as f64 / measured;
+    let sent = (arrived.bytes.load(Ordering::Relaxed) - before.3) as f64 / measured / 1024.0;
+    let what = format!("a node of {PODS} pods, 330 containers: CPU of a collection, to CloudWatch Logs");
+    Ok(vec![
+        Row::new(&what, cpu, "ms").at_most(13.0),
+        Row::new("… calls that read files, in a collection", reads, "").at_most(1500.0),
+        Row::new("… events of a collection", sent, "KiB"),
+        Row::new(&format!("… resident memory after {} collections", collections / 5), early, "MiB")
+            .at_most(24.0),
+        Row::new(&format!("… after {collections}"), mib("VmRSS")?, "MiB").at_most(24.0),
+        Row::new("… at most", mib("VmHWM")?, "MiB"),
+        Row::new("… of it not backed by the binary's file", mib("RssAnon")?, "MiB"),
     ])
 }
 

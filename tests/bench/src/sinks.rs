@@ -110,3 +110,30 @@ async fn take(
     }
     Ok(Response::new(Full::new(Bytes::from_static(br#"{"nextSequenceToken":"1"}"#))))
 }
+
+/// A kubelet that always answers the same at `/pods`; how often it was asked.
+pub async fn kubelet(pods: String) -> Result<(SocketAddr, Arc<AtomicU64>)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let asked = Arc::new(AtomicU64::new(0));
+    let counter = asked.clone();
+    let pods = Bytes::from(pods);
+    let tasks = component::TaskSet::default();
+    let connections = tasks.clone();
+    tasks.spawn("kubelet", async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (counter, pods) = (counter.clone(), pods.clone());
+            let service = service_fn(move |_: Request<Incoming>| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                let answer = Response::new(Full::new(pods.clone()));
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            connections.spawn("connection", async move {
+                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                // A connection that breaks ends with the collector under test.
+                let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    Ok((address, asked))
+}
