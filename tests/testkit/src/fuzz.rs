@@ -14,10 +14,16 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets. A new one also needs a file in `tests/fuzz/fuzz_targets` and an entry in `tests/fuzz/Cargo.toml`.
 pub const TARGETS: &[Target] = &[
+    ("aws_answers", aws_answers),
     ("configuration", configuration),
     ("decompression", decompression),
+    ("dns_answer", dns_answer),
+    ("exposition", exposition),
     ("json_reader", json_reader),
     ("kernel_files", kernel_files),
+    ("kubeconfig", kubeconfig),
+    ("kubernetes_list", kubernetes_list),
+    ("kubernetes_watch", kubernetes_watch),
     ("otlp_json", otlp_json),
     ("otlp_protobuf", otlp_protobuf),
     ("ottl", statements),
@@ -40,6 +46,25 @@ impl confmap::Environment for Bare {
     }
 }
 
+/// Any bytes as what EC2 and ECS answer: refused or read, with names that are parts of them.
+pub fn aws_answers(bytes: &[u8]) {
+    let _ = (aws::ec2::answer::refusal(bytes), aws::ec2::answer::instances(bytes));
+    if let Ok(page) = aws::ec2::answer::tags(bytes) {
+        let length: usize = page.items.iter().map(|tag| tag.key.len() + tag.value.len()).sum();
+        assert!(length <= bytes.len(), "references do not unfold");
+    }
+    if let Ok(page) = aws::ec2::answer::volumes(bytes, "i-1") {
+        assert!(page.items.iter().all(|volume| !volume.device.is_empty()));
+    }
+    let _ = (aws::ecs::Task::from_json(bytes), aws::ecs::Container::from_json(bytes));
+    if let Ok(instance) = aws::ecs::ContainerInstance::from_json(bytes) {
+        assert!(!instance.id.contains('/'), "{instance:?}");
+    }
+    for task in aws::ecs::AgentTask::list_from_json(bytes).unwrap_or_default() {
+        assert!(task.id().is_none_or(|id| !id.is_empty() && !id.contains('/')), "{task:?}");
+    }
+}
+
 /// Any text as a configuration: refused with problems that have words, or resolved and printed.
 pub fn configuration(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -56,6 +81,14 @@ pub fn configuration(bytes: &[u8]) {
     }
 }
 
+/// Any bytes as the answer of a name server: not understood, or records of which no name is longer than the message lets it
+/// be.
+pub fn dns_answer(bytes: &[u8]) {
+    for record in net::dns::records(bytes).unwrap_or_default() {
+        assert!(record.name.len() <= 4096);
+    }
+}
+
 /// Any bytes as a body in each encoding: refused, or no larger than the limit.
 pub fn decompression(bytes: &[u8]) {
     for encoding in net::Encoding::ALL {
@@ -63,6 +96,30 @@ pub fn decompression(bytes: &[u8]) {
             assert!(unfolded.len() <= UNFOLDED, "{}: {} bytes", encoding.as_str(), unfolded.len());
         }
     }
+}
+
+/// Any bytes as what a Prometheus endpoint exposes: the same lines whatever the parts that they come in, and labels that are
+/// labels.
+pub fn exposition(bytes: &[u8]) {
+    use helper::exposition::{Line, Reader};
+
+    let read = |step: usize| {
+        let (mut reader, mut seen) = (Reader::default(), Vec::new());
+        let wanted = |name: &[u8]| !name.starts_with(b"un");
+        let mut take = |line: Line<'_>| {
+            if let Line::Sample(sample) = &line {
+                assert!(!sample.name.is_empty(), "{line:?}");
+                let names = sample.labels.iter().map(|(name, _)| name);
+                assert!(names.into_iter().all(|name| !name.is_empty() && sample.labels.get(name).is_some()));
+            }
+            seen.push(format!("{line:?}"));
+        };
+        bytes.chunks(step).for_each(|part| reader.feed(part, wanted, &mut take));
+        reader.finish(wanted, &mut take);
+        (seen, reader.malformed())
+    };
+    assert_eq!(read(1), read(bytes.len().max(1)));
+    assert_eq!(read(7), read(64));
 }
 
 /// Any text to the reader that looks for a few members: JSON is what the JSON parser says, and texts read alike.
@@ -89,6 +146,76 @@ pub fn json_reader(bytes: &[u8]) {
         let expected = members.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect();
         assert_eq!(texts, expected, "{text:?}");
     }
+}
+
+/// Any text as a kubeconfig: a server with a host, or a reason that names the file.
+pub fn kubeconfig(bytes: &[u8]) {
+    let (text, path) = (String::from_utf8_lossy(bytes), std::path::Path::new("/fuzz/kubeconfig"));
+    match k8s::ApiServerConfig::from_kubeconfig_text(&text, path, None) {
+        Ok(config) => {
+            // Whether the server can be asked is another question; no answer to it may be a panic.
+            let _ = k8s::ApiServer::new(config);
+        }
+        Err(error) => assert!(error.to_string().contains("/fuzz/kubeconfig"), "{error}"),
+    }
+}
+
+/// Any bytes as a list of the API server's, as several kinds of rows: the same rows and the same end whatever the parts that
+/// they come in.
+pub fn kubernetes_list(bytes: &[u8]) {
+    list::<k8s::row::Pod>(bytes);
+    list::<k8s::row::Node>(bytes);
+    list::<k8s::row::EndpointSlice>(bytes);
+    list::<k8s::row::Deployment>(bytes);
+}
+
+fn list<R: k8s::row::Row>(bytes: &[u8]) {
+    let (projection, interner) = (k8s::Projection::all(), k8s::Interner::default());
+    let read = |step: usize| {
+        let (mut reader, mut rows) = (k8s::wire::ListReader::default(), Vec::<Option<R>>::new());
+        let mut fed = bytes.chunks(step).map(|part| {
+            reader.feed(part, &projection, &interner, |row| {
+                rows.push(row.ok());
+                Ok(())
+            })
+        });
+        let end = fed.find_map(Result::err);
+        let end = end.map_or_else(
+            || reader.finish().map_err(|error| error.to_string()),
+            |error| Err(error.to_string()),
+        );
+        // An answer that is no list is quoted as far as it came.
+        (rows, end.map_err(|words| words.split(':').next().map(str::to_owned)))
+    };
+    let (whole, bytewise) = (read(bytes.len().max(1)), read(1));
+    assert!(whole.0 == bytewise.0, "other rows");
+    assert_eq!(whole.1, bytewise.1);
+}
+
+/// Any bytes as the answer of a watch: the same events whatever the parts that they come in.
+pub fn kubernetes_watch(bytes: &[u8]) {
+    use k8s::row::Pod;
+    use k8s::wire::{Event, EventReader};
+
+    let (projection, interner) = (k8s::Projection::all(), k8s::Interner::default());
+    let read = |step: usize| {
+        let (mut reader, mut seen) = (EventReader::default(), Vec::new());
+        let mut fed = bytes.chunks(step).map(|part| {
+            reader.feed(part, &projection, &interner, |event: Event<Pod>| {
+                seen.push(match event {
+                    Event::Applied(decoded) => (decoded.version, Some(decoded.row)),
+                    Event::Undecodable { version, .. }
+                    | Event::Deleted { version, .. }
+                    | Event::Bookmark { version, .. } => (version, None),
+                });
+            })
+        });
+        let end = fed.find_map(Result::err).map(|error| error.to_string());
+        (seen, end)
+    };
+    let (whole, bytewise) = (read(bytes.len().max(1)), read(1));
+    assert!(whole.0 == bytewise.0, "other events");
+    assert_eq!(whole.1, bytewise.1);
 }
 
 /// Any bytes as each of the kernel's files.

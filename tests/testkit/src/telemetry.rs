@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use component::{BuildInfo, ComponentId, Kind, PipelineId, Settings};
+use component::{BuildInfo, ComponentId, Gates, Kind, PipelineId, Settings};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
@@ -37,6 +37,7 @@ impl TestTelemetry {
                 description: "test".into(),
                 version: "0.0.0".into(),
             }),
+            gates: Gates::default(),
         }
     }
 
