@@ -15,6 +15,13 @@ pub(crate) fn registry() -> Registry {
         .processor(transformprocessor::factory())
         .processor(metricstransformprocessor::factory())
         .processor(deltatorateprocessor::factory())
+        .processor(metricsgenerationprocessor::factory())
+        .processor(probabilisticsamplerprocessor::factory())
+        .processor(groupbyattrsprocessor::factory())
+        .processor(cumulativetodeltaprocessor::factory())
+        .processor(ec2taggerprocessor::factory())
+        .processor(k8sdecoratorprocessor::factory())
+        .processor(resourcedetectionprocessor::factory())
         .processor(resourceprocessor::factory());
     registry
         .exporter(awscloudwatchlogsexporter::factory())

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use component::Registry;
+use component::{Gates, Registry};
 use confmap::{Conf, WarningKind};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use service::telemetry::Logs;
@@ -16,8 +16,14 @@ use crate::cli::Sources;
 use crate::{components, configuration};
 
 /// Starts and waits. `warnings` are for the log, once there is one.
-pub(crate) fn run(sources: &Sources, shutdown_timeout: Duration, warnings: &[String]) -> Result<()> {
-    let registry = components::registry();
+pub(crate) fn run(
+    sources: &Sources,
+    shutdown_timeout: Duration,
+    gates: Gates,
+    warnings: &[String],
+) -> Result<()> {
+    let mut registry = components::registry();
+    registry.set_gates(gates);
     let configured = Configured::load(sources, &registry, configuration::plan)?;
     let logs = Logs::install();
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

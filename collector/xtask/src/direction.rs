@@ -28,7 +28,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("aws", &["helper", "net", "component", "confmap", "pdata"]),
     ("ottl", &["helper", "confmap", "pdata"]),
     ("processing", &["helper", "confmap", "pdata"]),
-    ("k8s", &["component", "confmap", "pdata"]),
+    ("k8s", &["net", "component", "confmap", "pdata"]),
     ("component", &["pdata", "confmap"]),
     ("confmap", &[]),
     ("node", &[]),

@@ -87,12 +87,19 @@ mod tests {
             [
                 "attributes",
                 "batch",
+                "cumulativetodelta",
                 "deltatorate",
+                "ec2tagger",
                 "filter",
+                "groupbyattrs",
                 "k8s_attributes",
+                "k8sdecorator",
                 "memory_limiter",
                 "metrics_transform",
+                "metricsgeneration",
+                "probabilistic_sampler",
                 "resource",
+                "resource_detection",
                 "transform"
             ]
         );

@@ -4,6 +4,7 @@ mod components;
 mod featuregate;
 
 use anyhow::Result;
+use component::Gates;
 use confmap::Redaction;
 
 use crate::cli::{Cli, Command, Format, Mode, PrintConfig, Sources};
@@ -15,19 +16,21 @@ pub(crate) fn execute(cli: Cli) -> Result<()> {
     if cli.version {
         return cli::print(&format!("{} version {}\n", build.command, build.version));
     }
-    let warnings = gates::check(&cli.sources.feature_gates)?;
+    let (gates, warnings) = gates::check(&cli.sources.feature_gates)?;
     match cli.command {
-        None => run::run(&cli.sources, cli.shutdown_timeout, &warnings),
-        Some(Command::Validate) => validate(&cli.sources),
+        None => run::run(&cli.sources, cli.shutdown_timeout, gates, &warnings),
+        Some(Command::Validate) => validate(&cli.sources, gates),
         Some(Command::Components) => cli::print(&components::list(&crate::components::registry(), &build)?),
         Some(Command::PrintConfig(options)) => print_config(&cli.sources, &options),
         Some(Command::Featuregate { id }) => cli::print(&featuregate::describe(id.as_deref())?),
     }
 }
 
-fn validate(sources: &Sources) -> Result<()> {
+fn validate(sources: &Sources, gates: Gates) -> Result<()> {
     let conf = configuration::resolve(sources).map_err(|problems| configuration::invalid(&problems))?;
-    configuration::checked_plan(&conf, &crate::components::registry()).map(drop)
+    let mut registry = crate::components::registry();
+    registry.set_gates(gates);
+    configuration::checked_plan(&conf, &registry).map(drop)
 }
 
 fn print_config(sources: &Sources, options: &PrintConfig) -> Result<()> {
