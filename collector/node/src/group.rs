@@ -86,7 +86,9 @@ struct AtRest {
     cpu: CpuUsage,
     /// `max_usage` and `failcnt`: what a process is charged for it asks for itself.
     peaks: Option<(u64, u64)>,
-    /// How many readings ago they were read.
+    /// `usage` when they were read. If there is more since, somebody else has charged the group.
+    usage: u64,
+    /// How many readings ago that was.
     age: u32,
     /// The group was found at rest since memory was last asked for.
     looked: bool,
@@ -298,7 +300,8 @@ impl V1 {
         let parts = self.cpu_acct_stat.parse(buffer, |bytes| Ok(parse_cpuacct_stat(bytes)));
         let is_whole = parts.is_ok();
         let cpu = CpuUsage { total: Some(total), ..parts.unwrap_or_default() };
-        self.rest = is_whole.then_some(AtRest { ran: total, cpu, peaks: None, age: 0, looked: false });
+        self.rest =
+            is_whole.then_some(AtRest { ran: total, cpu, peaks: None, usage: 0, age: 0, looked: false });
         Ok(cpu)
     }
 
@@ -306,14 +309,17 @@ impl V1 {
         let usage = attribute(&mut self.memory_usage, "memory.usage_in_bytes", buffer)?;
         let hierarchical = self.is_hierarchical(buffer);
         let stats = self.memory_stat.parse(buffer, |bytes| Ok(parse_memory_stat_v1(bytes, hierarchical)));
-        let (max_usage, failcnt) = self.peaks(buffer);
+        let (max_usage, failcnt) = self.peaks(usage, buffer);
         Ok(MemoryStats { usage: Some(usage), max_usage, failcnt, ..stats.unwrap_or_default() })
     }
 
     /// `max_usage` and `failcnt`.
-    fn peaks(&mut self, buffer: &mut Buffer) -> (Option<u64>, Option<u64>) {
+    fn peaks(&mut self, usage: u64, buffer: &mut Buffer) -> (Option<u64>, Option<u64>) {
         if let Some(rest) = &mut self.rest
-            && let Some((max_usage, failcnt)) = rest.peaks.filter(|_| rest.looked && rest.age < OLDEST_PEAKS)
+            && rest.looked
+            && rest.age < OLDEST_PEAKS
+            && rest.usage >= usage
+            && let Some((max_usage, failcnt)) = rest.peaks
         {
             rest.looked = false;
             return (Some(max_usage), Some(failcnt));
@@ -321,7 +327,7 @@ impl V1 {
         let max_usage = attribute(&mut self.memory_max_usage, "memory.max_usage_in_bytes", buffer).ok();
         let failcnt = attribute(&mut self.memory_failcnt, "memory.failcnt", buffer).ok();
         if let Some(rest) = &mut self.rest {
-            (rest.peaks, rest.age, rest.looked) = (max_usage.zip(failcnt), 0, false);
+            *rest = AtRest { peaks: max_usage.zip(failcnt), usage, age: 0, looked: false, ..*rest };
         }
         (max_usage, failcnt)
     }

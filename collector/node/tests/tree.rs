@@ -205,7 +205,12 @@ fn what_a_v1_group_at_rest_cannot_have_changed_is_not_read_again() {
     assert_eq!(collect(), (Some(80_000_000), Some(800), Some(2900), Some(11), 6));
     assert_eq!(collect().4, 3);
 
-    // Somebody else is charged for it: known some collections later.
+    // It sleeps, and somebody else charges it.
+    write("memory", "memory.usage_in_bytes", "850\n");
+    write("memory", "memory.max_usage_in_bytes", "2950\n");
+    assert_eq!(collect().2, Some(2950));
+
+    // So unnoticed: known some collections later.
     write("memory", "memory.max_usage_in_bytes", "3900\n");
     assert_eq!((0..10).map(|_| collect().2).last(), Some(Some(3900)));
 
