@@ -134,3 +134,77 @@ fn events_are_the_same_through_otlp() {
         "rates are among them: {here:?}"
     );
 }
+
+/// What a collector that does not lead asks the API server for concerns its own node, or the namespaces that the node has pods of.
+#[test]
+fn a_node_asks_for_nothing_of_the_whole_cluster() {
+    const LEASES: &str = "/apis/coordination.k8s.io/v1/leases";
+    const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(FakeApiServer::start());
+    server.answer("/api/v1/nodes/node-1/proxy/pods", 200, &pods().to_string());
+    server.put("/api/v1/nodes", json!({"metadata": {"name": "node-1"}, "status": {}}));
+    server.put(
+        SLICES,
+        json!({"metadata": {"name": "a", "namespace": "shop", "labels": {"kubernetes.io/service-name": "front"}},
+               "endpoints": [{"targetRef": {"kind": "Pod", "namespace": "shop", "name": "web-7c9b6d5f4-x2k8q"}}]}),
+    );
+    server.put(
+        LEASES,
+        json!({"metadata": {"name": "otel-container-insight-clusterleader", "namespace": "insights"},
+               "spec": {"holderIdentity": "node-2", "leaseDurationSeconds": 3600, "leaseTransitions": 0,
+                        "acquireTime": "2999-01-01T00:00:00.000000Z", "renewTime": "2999-01-01T00:00:00.000000Z"}}),
+    );
+    let root = tempfile::tempdir().unwrap();
+    lay_out(root.path());
+    let kubeconfig = root.path().join("kubeconfig");
+    let text = json!({
+        "clusters": [{"name": "c", "cluster": {"server": server.url()}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x",
+    });
+    fs::write(&kubeconfig, text.to_string()).unwrap();
+    let yaml = format!(
+        "yaml:{{receivers: {{awscontainerinsightreceiver: {{container_orchestrator: eks, collection_interval: 100ms, \
+          cluster_name: demo, local_mode: true, enable_control_plane_metrics: true, kube_config_path: '{}'}}}},
+          exporters: {{awsemf: {EMF}}},
+          service: {{telemetry: {{metrics: {{level: none}}}},
+          pipelines: {{metrics: {{receivers: [awscontainerinsightreceiver], exporters: [awsemf]}}}}}}}}",
+        kubeconfig.display()
+    );
+    let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let (proc, sys, host) = (path("proc"), path("sys"), path(""));
+    let collector = Collector::start_with(
+        &["--config", &yaml],
+        &[
+            ("HOST_PROC", Some(&proc)),
+            ("HOST_SYS", Some(&sys)),
+            ("HOST_ROOT", Some(&host)),
+            ("HOST_NAME", Some("node-1")),
+            ("K8S_NAMESPACE", Some("insights")),
+            ("KUBERNETES_SERVICE_HOST", None),
+        ],
+    )
+    .unwrap();
+
+    // Until everything that is watched has had its effect.
+    loop {
+        let event: Value = serde_json::from_str(&collector.next_line().unwrap()).unwrap();
+        assert_ne!(event["Type"], "Cluster", "it leads");
+        if event["Type"] == "Pod" && event["Service"] == "front" {
+            break;
+        }
+    }
+    let of_leases = |path: &str| path.starts_with("/apis/coordination.k8s.io/v1/namespaces/insights/leases");
+    while !server.requests().iter().any(|request| of_leases(&request.path)) {
+        collector.next_line().unwrap();
+    }
+    for request in server.requests() {
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        let of_node = path == "/api/v1/nodes/node-1"
+            || path == "/api/v1/nodes/node-1/proxy/pods"
+            || path == "/api/v1/nodes" && query.contains("fieldSelector=metadata%2Ename%3Dnode%2D1");
+        let of_namespace = path == "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
+        assert!(of_node || of_namespace || of_leases(path), "{request:?}");
+    }
+}
