@@ -366,17 +366,38 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn write(&self, out: &mut impl BufMut) {
-        put_head(out, self.message_len());
-        if let Some(resource) = self.resource {
-            put_head(out, resource.len());
-            out.put_slice(resource);
+        let Some(resource) = self.resource else {
+            put_head(out, self.body.len());
+            out.put_slice(self.body);
+            return;
+        };
+        match (self.message_len(), resource.len()) {
+            // Most: both lengths take two bytes, and are written at once.
+            (len @ 0x80..=0x3fff, inner @ 0x80..=0x3fff) => {
+                let [low, high] = [(len as u8 | 0x80), (len >> 7) as u8];
+                out.put_slice(&[0x0a, low, high, 0x0a, inner as u8 | 0x80, (inner >> 7) as u8]);
+            }
+            (len, inner) => {
+                put_head(out, len);
+                put_head(out, inner);
+            }
         }
+        out.put_slice(resource);
         out.put_slice(self.body);
     }
 }
 
 /// Writes the tag of a message in field 1, and its length.
+#[inline]
 fn put_head(out: &mut impl BufMut, len: usize) {
+    match len {
+        0..=0x7f => out.put_slice(&[0x0a, len as u8]),
+        0x80..=0x3fff => out.put_slice(&[0x0a, len as u8 | 0x80, (len >> 7) as u8]),
+        _ => put_long_head(out, len),
+    }
+}
+
+fn put_long_head(out: &mut impl BufMut, len: usize) {
     out.put_u8(0x0a);
     let mut rest = len as u64;
     while rest >= 0x80 {

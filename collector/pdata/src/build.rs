@@ -40,6 +40,24 @@ pub struct ResourceMetricsBuilder<'a> {
 }
 
 impl MetricsBuilder {
+    /// A builder with room for this many bytes, where it is known how large the last such batch was.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
+    /// How many bytes there are so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ended.0
+    }
+
+    /// Whether there is nothing yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Begins a resource.
     pub fn resource(&mut self) -> ResourceMetricsBuilder<'_> {
         self.drop_leaked();

@@ -22,6 +22,12 @@ impl<'a> KeyValues<'a> {
         Self { fields: Fields::starting_at(message, at), number }
     }
 
+    /// What is left of the message, and the number of the fields that are pairs.
+    #[inline]
+    pub(crate) fn into_message(self) -> (&'a [u8], u32) {
+        (self.fields.rest(), self.number)
+    }
+
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {

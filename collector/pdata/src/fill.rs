@@ -5,7 +5,8 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use crate::resource::{put_pair, put_text_pair};
-use crate::{AnyValueView, AttributeValue, KeyValueView, KeyValues, ResourceEditor};
+use crate::scan::{Fingerprint, Scan, key};
+use crate::{AnyValueView, AttributeValue, KeyValueView, KeyValues, ResourceEditor, TextKey};
 
 /// Attributes of their own, encoded, each key once.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -24,27 +25,24 @@ pub enum Layer<'a> {
     /// One text.
     Text {
         /// The name.
-        key: &'a str,
+        key: &'a TextKey<'a>,
         /// The value.
         value: &'a str,
     },
     /// One text where there is no attribute of the name at all, not even an empty one.
     NewText {
         /// The name.
-        key: &'a str,
+        key: &'a TextKey<'a>,
         /// The value.
         value: &'a str,
     },
 }
 
-/// Where a pair stands in the encoding; it ends where the next one begins.
+/// Where a pair stands in the encoding, and what its key is compared by; it ends where the next one begins.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Pair {
     start: u32,
-    /// The key begins so much after the pair, and has this length.
-    key: (u8, u16),
-    /// Which bit is the key's.
-    bit: u8,
+    fingerprint: Fingerprint,
 }
 
 /// Attributes of layers that are not to be added: which layer, and which of its attributes; mostly one or two.
@@ -57,19 +55,16 @@ impl Attributes {
         let mut pairs: Vec<Pair> = Vec::new();
         let mut bits = 0;
         for (key, value) in attributes {
-            let key = key.as_ref();
-            if bits & bit(key) != 0 && pairs.iter().any(|pair| pair.key(&encoded) == key.as_bytes()) {
-                continue;
-            }
-            let start = encoded.len();
-            put_pair(&mut encoded, 1, key, &value);
-            let place = encoded.get(start..).and_then(|written| place(written, key));
-            if let (Ok(start), Some(key_place)) = (u32::try_from(start), place) {
-                bits |= bit(key);
-                pairs.push(Pair { start, key: key_place, bit: bit_number(key) });
-            } else {
-                // Beyond 4 GiB, or a key beyond 64 KiB: nobody's attribute.
-                encoded.truncate(start);
+            let fingerprint = Fingerprint::of(key.as_ref().as_bytes());
+            let same = |pair: &Pair| {
+                pair.fingerprint == fingerprint && pair.key(&encoded) == key.as_ref().as_bytes()
+            };
+            // Nobody has attributes of 4 GiB.
+            let Ok(start) = u32::try_from(encoded.len()) else { break };
+            if !pairs.iter().any(same) {
+                put_pair(&mut encoded, 1, key.as_ref(), &value);
+                bits |= fingerprint.bit();
+                pairs.push(Pair { start, fingerprint });
             }
         }
         Self { encoded: encoded.into(), pairs: pairs.into(), bits }
@@ -96,11 +91,13 @@ impl Attributes {
     }
 
     /// Which pair has this key.
-    fn position(&self, key: &str) -> Option<usize> {
-        if self.bits & bit(key) == 0 {
+    #[inline]
+    fn position(&self, fingerprint: Fingerprint, key: &[u8]) -> Option<usize> {
+        if self.bits & fingerprint.bit() == 0 {
             return None;
         }
-        self.pairs.iter().position(|pair| pair.key(&self.encoded) == key.as_bytes())
+        let is = |pair: &Pair| pair.fingerprint == fingerprint && pair.key(&self.encoded) == key;
+        self.pairs.iter().position(is)
     }
 
     /// The encoded pairs from the one at `from` to the one before `to`.
@@ -123,100 +120,106 @@ impl fmt::Debug for Attributes {
 
 impl Pair {
     fn key(self, encoded: &[u8]) -> &[u8] {
-        let start = self.start as usize + usize::from(self.key.0);
-        encoded.get(start..start + usize::from(self.key.1)).unwrap_or_default()
+        let rest = encoded.get(self.start as usize..).unwrap_or_default();
+        KeyValues::new(rest, 1).next_encoded().map_or(&[], key)
     }
-}
-
-/// Where the key is in an encoded pair, and its length.
-fn place(pair: &[u8], key: &str) -> Option<(u8, u16)> {
-    if key.is_empty() {
-        return Some((0, 0));
-    }
-    let view = KeyValues::new(pair, 1).next()?;
-    let at = (view.key.as_ptr() as usize).checked_sub(pair.as_ptr() as usize)?;
-    Some((u8::try_from(at).ok()?, u16::try_from(key.len()).ok()?))
-}
-
-/// Keys differ mostly in their lengths, and in their ends.
-fn bit_number(key: &str) -> u8 {
-    let last = key.as_bytes().last().copied().unwrap_or_default();
-    (key.len() as u8 ^ last) & 63
-}
-
-fn bit(key: &str) -> u64 {
-    1 << bit_number(key)
 }
 
 impl<'a> Layer<'a> {
+    #[inline]
     fn bits(self) -> u64 {
         match self {
             Self::Set(set) => set.bits,
-            Self::Text { key, .. } | Self::NewText { key, .. } => bit(key),
+            Self::Text { key, .. } | Self::NewText { key, .. } => key.fingerprint().bit(),
         }
     }
 
     /// How many bytes it takes at most; of its texts the tags and lengths are guessed high.
+    #[inline]
     fn encoded_len(self) -> usize {
         match self {
             Self::Set(set) => set.encoded.len(),
-            Self::Text { key, value } | Self::NewText { key, value } => key.len() + value.len() + 20,
+            Self::Text { key, value } | Self::NewText { key, value } => key.name().len() + value.len() + 20,
         }
     }
 
     /// Which of its attributes has this key.
-    fn position(self, name: &str) -> Option<usize> {
+    #[inline]
+    fn position(self, fingerprint: Fingerprint, name: &[u8]) -> Option<usize> {
         match self {
-            Self::Set(set) => set.position(name),
-            Self::Text { key, .. } | Self::NewText { key, .. } => (key == name).then_some(0),
+            Self::Set(set) => set.position(fingerprint, name),
+            Self::Text { key, .. } | Self::NewText { key, .. } => {
+                (key.fingerprint() == fingerprint && key.name().as_bytes() == name).then_some(0)
+            }
         }
     }
 
     fn key(self, at: usize) -> Option<&'a str> {
         match self {
             Self::Set(set) => set.pair(at).map(|pair| pair.key),
-            Self::Text { key, .. } | Self::NewText { key, .. } => Some(key),
+            Self::Text { key, .. } | Self::NewText { key, .. } => Some(key.name()),
         }
     }
 
     /// Its attributes whose bits are among these.
-    fn suspects(self, bits: u64) -> impl Iterator<Item = (usize, &'a [u8])> {
+    fn suspects(self, bits: u64) -> impl Iterator<Item = (usize, Fingerprint, &'a [u8])> {
         let (set, text) = match self {
             Self::Set(set) => (Some(set), None),
-            Self::Text { key, .. } | Self::NewText { key, .. } => (None, Some((0, key.as_bytes()))),
+            Self::Text { key, .. } | Self::NewText { key, .. } => {
+                (None, Some((0, key.fingerprint(), key.name().as_bytes())))
+            }
         };
         let of_set = set.into_iter().flat_map(move |set| {
-            let pairs = set.pairs.iter().enumerate().filter(move |(_, pair)| bits >> pair.bit & 1 == 1);
-            pairs.map(|(at, pair)| (at, pair.key(&set.encoded)))
+            let pairs = set.pairs.iter().enumerate();
+            let pairs = pairs.filter(move |(_, pair)| bits & pair.fingerprint.bit() != 0);
+            pairs.map(|(at, pair)| (at, pair.fingerprint, pair.key(&set.encoded)))
         });
         of_set.chain(text)
-    }
-
-    /// Whether it has an attribute of this key.
-    fn has(self, key: &[u8]) -> bool {
-        match self {
-            Self::Set(set) => set.pairs.iter().any(|pair| pair.key(&set.encoded) == key),
-            Self::Text { key: own, .. } | Self::NewText { key: own, .. } => own.as_bytes() == key,
-        }
     }
 }
 
 impl ResourceEditor<'_> {
     /// Adds those attributes of the layers that the resource does not have, and replaces those whose value is an empty
     /// text: as if the layers were gone through one after the other, but in one pass. `present` are all attributes as
-    /// they are now.
-    pub fn fill(&mut self, layers: &[Layer<'_>], present: &[KeyValueView<'_>]) {
+    /// they are now. Layers that are `apart` have no key in common, and are not compared with each other.
+    #[inline]
+    pub fn fill(&mut self, layers: &[Layer<'_>], present: &Scan<'_>, apart: bool) {
+        let bits = layers.iter().fold(0, |bits, layer| bits | layer.bits());
+        if !apart || (bits & present.bits() != 0 && present.suspects(bits).any(|pair| is_told(layers, pair)))
+        {
+            self.fill_in_parts(layers, present, bits);
+            return;
+        }
+        let most: usize = layers.iter().map(|layer| layer.encoded_len()).sum();
+        if most == 0 {
+            return;
+        }
+        let out = self.begin();
+        out.reserve(most);
+        for layer in layers {
+            match *layer {
+                Layer::Set(set) => out.extend_from_slice(&set.encoded),
+                Layer::Text { key, value } | Layer::NewText { key, value } => {
+                    put_text_pair(out, key.name(), value)
+                }
+            }
+        }
+    }
+
+    /// [`fill`](Self::fill) where some attributes are there already, or are told more than once.
+    #[inline(never)]
+    fn fill_in_parts(&mut self, layers: &[Layer<'_>], present: &Scan<'_>, bits: u64) {
         let mut known = Known::new();
         // Those that are there already, and only matter if what is there is empty.
         let mut late = Known::new();
-        let bits = layers.iter().fold(0, |bits, layer| bits | layer.bits());
-        for pair in present.iter().filter(|pair| bits & bit(pair.key) != 0) {
+        for (fingerprint, pair) in present.suspects(bits) {
+            let view = KeyValueView::parse(pair);
             for (number, layer) in layers.iter().enumerate() {
                 // Only the first pair of a key counts.
-                let Some(at) = layer.position(pair.key) else { continue };
+                let Some(at) = layer.position(fingerprint, view.key.as_bytes()) else { continue };
                 if !known.contains(&(number, at)) {
                     known.push((number, at));
-                    if is_empty(&pair.value) {
+                    if is_empty(&view.value) {
                         late.push((number, at));
                     }
                 }
@@ -225,8 +228,9 @@ impl ResourceEditor<'_> {
         let mut earlier = 0;
         for (number, layer) in layers.iter().enumerate() {
             if earlier & layer.bits() != 0 {
-                for (at, key) in layer.suspects(earlier) {
-                    let is_told = layers.iter().take(number).any(|layer| layer.has(key));
+                for (at, fingerprint, key) in layer.suspects(earlier) {
+                    let mut before = layers.iter().take(number);
+                    let is_told = before.any(|layer| layer.position(fingerprint, key).is_some());
                     if is_told && !known.contains(&(number, at)) {
                         known.push((number, at));
                         late.push((number, at));
@@ -263,7 +267,7 @@ impl ResourceEditor<'_> {
             match *layer {
                 Layer::Set(set) => out.extend_from_slice(set.slice(from, set.len())),
                 Layer::Text { key, value } | Layer::NewText { key, value } if from == 0 => {
-                    put_text_pair(out, key, value);
+                    put_text_pair(out, key.name(), value);
                 }
                 Layer::Text { .. } | Layer::NewText { .. } => {}
             }
@@ -282,12 +286,18 @@ impl ResourceEditor<'_> {
                     self.update(pair.key, pair.value);
                 }
                 Layer::Text { key, value } if is_empty => {
-                    self.update(key, value);
+                    self.update(key.name(), value);
                 }
                 _ => {}
             }
         }
     }
+}
+
+/// Whether one of the layers has the key of an encoded pair.
+#[inline]
+fn is_told(layers: &[Layer<'_>], (fingerprint, pair): (Fingerprint, &[u8])) -> bool {
+    layers.iter().any(|layer| layer.position(fingerprint, key(pair)).is_some())
 }
 
 /// Whether a value is an empty text, as a missing value and empty bytes are, too.
@@ -303,7 +313,7 @@ fn is_empty(value: &AnyValueView<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, Signal, Value};
+    use crate::{Batch, Names, Signal, Value};
 
     fn filled(resource: &str, attributes: &[&[(&str, &str)]]) -> Vec<String> {
         let json = format!(
@@ -316,18 +326,40 @@ mod tests {
         let found = filled_by(&json, &layers);
         // One attribute to a layer is the same, unless it has none or a key twice.
         if attributes.iter().all(|set| set.len() == 1) {
+            let keys: Vec<TextKey<'_>> = attributes.iter().map(|set| TextKey::new(set[0].0)).collect();
+            let values = attributes.iter().map(|set| set[0].1);
             let texts: Vec<Layer<'_>> =
-                attributes.iter().map(|set| Layer::Text { key: set[0].0, value: set[0].1 }).collect();
+                keys.iter().zip(values).map(|(key, value)| Layer::Text { key, value }).collect();
             assert_eq!(filled_by(&json, &texts), found);
         }
         found
     }
 
+    /// Whatever is said of them, layers without a common key do the same.
     fn filled_by(json: &str, layers: &[Layer<'_>]) -> Vec<String> {
+        let found = filled_as(json, layers, false);
+        let mut keys: Vec<&str> = Vec::new();
+        for layer in layers {
+            match layer {
+                Layer::Set(set) => keys.extend(set.iter().map(|pair| pair.key)),
+                Layer::Text { key, .. } | Layer::NewText { key, .. } => keys.push(key.name()),
+            }
+        }
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.len() == count {
+            assert_eq!(filled_as(json, layers, true), found);
+        }
+        found
+    }
+
+    fn filled_as(json: &str, layers: &[Layer<'_>], apart: bool) -> Vec<String> {
         let batch = Batch::from_json(Signal::Logs, json.as_bytes()).unwrap();
         let batch = batch.edit_resources(|editor| {
-            let present: Vec<KeyValueView<'_>> = editor.arrived().collect();
-            editor.fill(layers, &present);
+            let mut present = Scan::default();
+            Names::default().read(editor.arrived(), &mut present);
+            editor.fill(layers, &present, apart);
         });
         assert_eq!(Batch::from_protobuf(Signal::Logs, batch.to_protobuf()).unwrap(), batch);
         let resource = crate::logs::resources(&batch).next().unwrap();
@@ -380,13 +412,14 @@ mod tests {
             );
             assert_eq!(filled_by(&json, layers), expected, "{resource} {layers:?}");
         }
-        let new = Layer::NewText { key: "a", value: "x" };
+        const A: &TextKey<'_> = &TextKey::new("a");
+        let new = Layer::NewText { key: A, value: "x" };
         let empty = r#"{"key": "a", "value": {"stringValue": ""}}"#;
         check("", &[new], &["a=x"]);
         check(empty, &[new], &["a="]);
-        check("", &[Layer::Text { key: "a", value: "" }, new], &["a="]);
+        check("", &[Layer::Text { key: A, value: "" }, new], &["a="]);
         let long = "v".repeat(300);
-        check("", &[Layer::Text { key: "k", value: &long }], &[&format!("k={long}")]);
+        check("", &[Layer::Text { key: &TextKey::new("k"), value: &long }], &[&format!("k={long}")]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod logs;
 pub mod metrics;
 mod resource;
 pub mod rewrite;
+mod scan;
 mod schema;
 mod split;
 pub mod traces;
@@ -47,4 +48,5 @@ pub use build::{
 pub use common::{AnyValueView, ArrayView, KeyValueView, KeyValues, ResourceView, ScopeView};
 pub use fill::{Attributes, Layer};
 pub use resource::{AttributeValue, ResourceEditor, Value};
+pub use scan::{Names, Scan, TextKey};
 pub use validate::{InvalidPayload, MAX_DEPTH};

@@ -13,7 +13,7 @@ use crate::{AnyValueView, Batch, KeyValueView, KeyValues, ResourceView};
 
 /// Chunks whose entries are smaller than this many bytes on average are written anew: slices of them would take more
 /// memory and time than the copy.
-pub(crate) const SMALL_ENTRY: usize = 256;
+pub(crate) const SMALL_ENTRY: usize = 1024;
 
 /// An attribute value of its own.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -93,30 +93,38 @@ fn edit_chunk(
     scratch: &mut Vec<u8>,
     edit: &mut impl FnMut(&mut ResourceEditor<'_>),
 ) -> Option<Chunk> {
-    let mut edited = None;
-    for (index, entry) in chunk.entries().enumerate() {
+    let mut edited: Option<Edited> = None;
+    chunk.entries().enumerate().for_each(|(index, entry)| {
         let original = entry.resource.unwrap_or_default();
         let mut editor = ResourceEditor { original, edited: scratch, changed: false };
         edit(&mut editor);
         let resource = editor.changed.then_some(&**scratch);
-        if edited.is_none() && resource.is_some() {
-            edited = Some(Edited::begin(chunk, index));
+        match (&mut edited, resource) {
+            (Some(edited), _) => edited.push(chunk, index, entry, resource),
+            (None, Some(new)) => {
+                let growth = new.len().saturating_sub(original.len());
+                edited
+                    .insert(Edited::begin(chunk, index, entry.encoded_len(), growth))
+                    .push(chunk, index, entry, resource);
+            }
+            (None, None) => {}
         }
-        if let Some(edited) = &mut edited {
-            edited.push(chunk, index, entry, resource);
-        }
-    }
+    });
     edited.map(|edited| edited.finish(chunk.items))
 }
 
 impl Edited {
-    /// Begins with the first `unchanged` entries of the chunk as they are.
-    fn begin(chunk: &Chunk, unchanged: usize) -> Self {
-        let count = chunk.entries().count();
-        let mut edited = if chunk.encoded_len() / count.max(1) < SMALL_ENTRY {
-            Self::Flat(Vec::with_capacity(chunk.encoded_len() * 2))
+    /// Begins with the first `unchanged` entries of the chunk as they are. The next one has so many bytes, and grows by
+    /// so many: the others will do alike.
+    fn begin(chunk: &Chunk, unchanged: usize, len: usize, growth: usize) -> Self {
+        let total = chunk.encoded_len();
+        let many = total / SMALL_ENTRY;
+        let mut edited = if chunk.entries().take(many + 1).count() > many {
+            // Lengths may take a byte more each, and texts differ a little.
+            let grown = (total / len.max(1) + 1).saturating_mul(growth + growth / 16 + 4);
+            Self::Flat(Vec::with_capacity(total + grown.min(total * 2)))
         } else {
-            Self::Rope { entries: Vec::with_capacity(count), resources: Vec::new() }
+            Self::Rope { entries: Vec::with_capacity(chunk.entries().count()), resources: Vec::new() }
         };
         for (index, entry) in chunk.entries().take(unchanged).enumerate() {
             edited.push(chunk, index, entry, None);

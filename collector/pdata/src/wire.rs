@@ -137,6 +137,12 @@ impl<'a> Fields<'a> {
         Self { bytes, at }
     }
 
+    /// The fields that were not read yet.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// Where the next field starts.
     #[inline]
     pub(crate) fn position(&self) -> usize {
@@ -173,6 +179,14 @@ impl<'a> Iterator for Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn next_of_any_kind(&mut self) -> Option<(u32, FieldValue<'a>)> {
+        // Most of these: a message of less than 16 KiB.
+        if let [tag, low @ 0x80..=0xff, high @ 0..=0x7f, rest @ ..] = self.bytes.get(self.at..)?
+            && tag & 0x87 == 2
+            && let Some(value) = rest.get(..usize::from(*high) << 7 | usize::from(low & 0x7f))
+        {
+            self.at += 3 + value.len();
+            return Some((u32::from(tag >> 3), FieldValue::Len(value)));
+        }
         loop {
             let tag = varint(self.bytes, &mut self.at)?;
             let value = match WireType::from_tag(tag)? {

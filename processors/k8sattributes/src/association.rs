@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use confmap::Problems;
-use pdata::{AnyValueView, KeyValueView};
-use smallvec::{SmallVec, smallvec};
+use pdata::{Names, Scan};
+use smallvec::smallvec;
 
 use crate::AssociationConfig;
 use crate::field::{Field, Fields};
@@ -40,9 +40,39 @@ pub(crate) enum Slot {
     /// An attribute of the resource.
     Attribute {
         name: String,
+        /// What of a pod it is compared with.
+        source: PodSource,
         /// Its place among the attributes that are read.
         wanted: usize,
     },
+}
+
+/// What of a pod an attribute is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PodSource {
+    Ip,
+    /// An address where it is one, and nothing where it is none: a host's name is that of a node just as often.
+    HostName,
+    Uid,
+    Container,
+    Namespace,
+    Name,
+    /// The attribute of that name.
+    Added,
+}
+
+impl PodSource {
+    fn of(name: &str) -> Self {
+        match name {
+            "k8s.pod.ip" => Self::Ip,
+            "host.name" => Self::HostName,
+            "k8s.pod.uid" => Self::Uid,
+            "container.id" => Self::Container,
+            "k8s.namespace.name" => Self::Namespace,
+            "k8s.pod.name" => Self::Name,
+            _ => Self::Added,
+        }
+    }
 }
 
 /// All ways, and which of them resources are tried by, in order.
@@ -53,17 +83,6 @@ pub(crate) struct Associations {
     /// Where the three attributes stand that are addresses if nothing is configured.
     addresses: [Option<usize>; 3],
 }
-
-/// The attributes of a resource that anybody asks for, by name.
-#[derive(Debug, Default)]
-pub(crate) struct Wanted {
-    names: Vec<String>,
-    /// One bit for each length, so that most attributes are passed over without a comparison.
-    lengths: u64,
-}
-
-/// The values of a resource's attributes that are [`Wanted`].
-pub(crate) type Values<'a> = SmallVec<[Option<AnyValueView<'a>>; 12]>;
 
 /// What a resource says of its pod.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,53 +100,28 @@ pub(crate) enum Connection<'a> {
     Text(&'a str),
 }
 
-impl Wanted {
-    /// The place of an attribute, from now on.
-    pub(crate) fn place(&mut self, name: &str) -> usize {
-        if let Some(place) = self.names.iter().position(|known| known == name) {
-            return place;
-        }
-        self.lengths |= 1 << (name.len() & 63);
-        self.names.push(name.to_owned());
-        self.names.len() - 1
-    }
-
-    /// Reads them in one pass; of a key that occurs more than once the first counts.
-    pub(crate) fn read<'a>(&self, attributes: &[KeyValueView<'a>]) -> Values<'a> {
-        let mut values: Values<'a> = SmallVec::from_elem(None, self.names.len());
-        for pair in attributes {
-            if self.lengths >> (pair.key.len() & 63) & 1 == 0 {
-                continue;
-            }
-            let place = self.names.iter().position(|name| name == pair.key);
-            if let Some(value) = place.and_then(|place| values.get_mut(place)) {
-                value.get_or_insert(pair.value);
-            }
-        }
-        values
-    }
-}
-
 /// A text that is there and not empty.
-pub(crate) fn text<'a>(values: &Values<'a>, place: Option<usize>) -> Option<&'a str> {
-    values.get(place?)?.as_ref()?.as_str().filter(|text| !text.is_empty())
+#[inline]
+pub(crate) fn text<'a>(scan: &Scan<'a>, place: Option<usize>) -> Option<&'a str> {
+    scan.value(place?)?.as_str().filter(|text| !text.is_empty())
 }
 
 impl Slot {
-    fn attribute(name: &str, wanted: &mut Wanted) -> Self {
-        Self::Attribute { name: name.to_owned(), wanted: wanted.place(name) }
+    fn attribute(name: &str, wanted: &mut Names) -> Self {
+        Self::Attribute { name: name.to_owned(), source: PodSource::of(name), wanted: wanted.place(name) }
     }
 
     /// What of a pod it is compared with.
+    #[inline]
     pub(crate) fn kind(&self) -> Kind<'_> {
-        let Self::Attribute { name, .. } = self else { return Kind::Ip };
-        match name.as_str() {
-            "k8s.pod.ip" | "host.name" => Kind::Ip,
-            "k8s.pod.uid" => Kind::Uid,
-            "container.id" => Kind::Container,
-            "k8s.namespace.name" => Kind::Namespace,
-            "k8s.pod.name" => Kind::Name,
-            name => Kind::Added(name),
+        let Self::Attribute { name, source, .. } = self else { return Kind::Ip };
+        match source {
+            PodSource::Ip | PodSource::HostName => Kind::Ip,
+            PodSource::Uid => Kind::Uid,
+            PodSource::Container => Kind::Container,
+            PodSource::Namespace => Kind::Namespace,
+            PodSource::Name => Kind::Name,
+            PodSource::Added => Kind::Added(name),
         }
     }
 }
@@ -172,7 +166,7 @@ impl Layout {
 impl Associations {
     pub(crate) fn compile(
         configs: &[AssociationConfig],
-        wanted: &mut Wanted,
+        wanted: &mut Names,
         problems: &mut Problems,
     ) -> Self {
         let alone = |slot: Slot| Layout::new(vec![slot]);
@@ -217,15 +211,15 @@ impl Associations {
     }
 
     /// What a resource with these attributes, sent by `peer`, says of its pod.
-    pub(crate) fn identify<'a>(&self, values: &Values<'a>, peer: Option<IpAddr>) -> Option<Identified<'a>> {
+    pub(crate) fn identify<'a>(&self, scan: &Scan<'a>, peer: Option<IpAddr>) -> Option<Identified<'a>> {
         if self.configured.is_empty() {
-            return self.by_address(values, peer);
+            return self.by_address(scan, peer);
         }
-        self.configured().find_map(|(index, layout)| identify_by(index, layout, values, peer))
+        self.configured().find_map(|(index, layout)| identify_by(index, layout, scan, peer))
     }
 
-    fn by_address<'a>(&self, values: &Values<'a>, peer: Option<IpAddr>) -> Option<Identified<'a>> {
-        let [pod_ip, host_name, ip] = self.addresses.map(|place| text(values, place));
+    fn by_address<'a>(&self, scan: &Scan<'a>, peer: Option<IpAddr>) -> Option<Identified<'a>> {
+        let [pod_ip, host_name, ip] = self.addresses.map(|place| text(scan, place));
         let connection = match pod_ip.or(ip) {
             Some(text) => Connection::Text(text),
             None => match (peer, host_name.filter(|name| address(name).is_some())) {
@@ -246,7 +240,7 @@ impl Associations {
 fn identify_by<'a>(
     index: usize,
     layout: &Layout,
-    values: &Values<'a>,
+    scan: &Scan<'a>,
     peer: Option<IpAddr>,
 ) -> Option<Identified<'a>> {
     let (mut parts, mut connection) = (Parts::new(), None);
@@ -257,10 +251,9 @@ fn identify_by<'a>(
                 parts.push(Part::Ip(peer));
                 connection.get_or_insert(Connection::Peer(peer));
             }
-            Slot::Attribute { name, wanted } => {
-                let part = Part::of(slot.kind(), text(values, Some(*wanted))?);
-                // A host's name is that of a node as often as it is an address.
-                if name == "host.name" && !matches!(part, Part::Ip(_)) {
+            Slot::Attribute { source, wanted, .. } => {
+                let part = Part::of(slot.kind(), text(scan, Some(*wanted))?);
+                if *source == PodSource::HostName && !matches!(part, Part::Ip(_)) {
                     return None;
                 }
                 parts.push(part);
@@ -270,7 +263,7 @@ fn identify_by<'a>(
     Some(Identified { layout: index, key: Key { space: layout.space, parts }, connection })
 }
 
-fn layout(config: &AssociationConfig, wanted: &mut Wanted, problems: &mut Problems) -> Layout {
+fn layout(config: &AssociationConfig, wanted: &mut Names, problems: &mut Problems) -> Layout {
     problems.at("sources", |problems| {
         if config.sources.is_empty() {
             problems.report_with_help(
@@ -309,13 +302,14 @@ mod tests {
     /// The name of the layout, and what stands for the connection.
     fn identify(yaml: &str, attributes: &[(&str, &str)], peer: Option<&str>) -> Option<(String, String)> {
         let config: Config = confmap::from_yaml(yaml).unwrap();
-        let (mut wanted, mut problems) = (Wanted::default(), Problems::default());
+        let (mut wanted, mut problems) = (Names::default(), Problems::default());
         let associations = Associations::compile(&config.pod_association, &mut wanted, &mut problems);
         assert_eq!(problems.len(), 0, "{problems}");
         let attributes = Attributes::new(attributes.iter().copied());
         let peer = peer.map(|peer| peer.parse().unwrap());
-        let pairs: Vec<KeyValueView<'_>> = attributes.iter().collect();
-        let found = associations.identify(&wanted.read(&pairs), peer)?;
+        let mut scan = Scan::default();
+        wanted.read(attributes.iter(), &mut scan);
+        let found = associations.identify(&scan, peer)?;
         let connection = match found.connection {
             Some(Connection::Peer(ip)) => ip.to_string(),
             Some(Connection::Text(text)) => text.to_owned(),
@@ -366,7 +360,7 @@ mod tests {
                     {sources: [{from: resource_attribute, name: k8s.pod.ip}, {from: resource_attribute, name: a}]}]";
         let config: Config = confmap::from_yaml(yaml).unwrap();
         let associations =
-            Associations::compile(&config.pod_association, &mut Wanted::default(), &mut Problems::default());
+            Associations::compile(&config.pod_association, &mut Names::default(), &mut Problems::default());
         let spaces: Vec<usize> = associations.layouts.iter().map(|layout| layout.space).collect();
         assert_eq!(spaces, [0, 1, 0, 0, 4, 4]);
         assert_eq!((associations.alike(0), associations.alike(4)), (3, 2));
@@ -378,7 +372,7 @@ mod tests {
         fn check(yaml: &str, expected: &str) {
             let config: Config = confmap::from_yaml(yaml).unwrap();
             let mut problems = Problems::rooted("pod_association");
-            Associations::compile(&config.pod_association, &mut Wanted::default(), &mut problems);
+            Associations::compile(&config.pod_association, &mut Names::default(), &mut problems);
             assert!(problems.to_string().contains(expected), "{problems}");
         }
         check(

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Place;
 use k8s::Name;
 use k8s::row::{Container, ContainerKind, ContainerSpec, Owner, Pod, Uid};
-use pdata::Attributes;
+use pdata::{Attributes, KeyValueView};
 
 use crate::compile::{
     Compiled, HASH_LABEL, IGNORE_ANNOTATION, IMAGES, SERVICE_NAME_LABELS, SERVICE_VERSION_LABEL,
@@ -21,6 +21,9 @@ use crate::rule::{Source, Subject};
 
 /// The tag of images that name none.
 const DEFAULT_TAG: &str = "latest";
+
+/// What of containers is written when it is added.
+const OF_CONTAINERS: [Field; 2] = [Field::ContainerId, Field::ServiceInstanceId];
 
 /// The pool is not swept before it took in this many since the last time.
 const FEWEST_BETWEEN_SWEEPS: usize = 256;
@@ -109,7 +112,11 @@ pub(crate) fn build(compiled: &Compiled, pod: &Pod, joins: &impl Joins) -> Commo
     }
     let containers = builder.containers();
     let workloads = Some(builder.workloads).filter(|uids| uids.iter().any(Option::is_some)).map(Box::new);
-    Common { attributes: Attributes::new(builder.list.0), own, containers, workloads }
+    // Rules may give attributes of pods the names of those of containers, and both may have a version.
+    let is_told = |pair: KeyValueView<'_>| builder.list.has(pair.key);
+    let apart = !containers.iter().any(|container| container.attributes.iter().any(is_told))
+        && !OF_CONTAINERS.iter().any(|field| builder.list.has(field.name()));
+    Common { attributes: Attributes::new(builder.list.0), own, apart, containers, workloads }
 }
 
 /// Whether nothing is to be added of a pod.
@@ -288,6 +295,8 @@ impl<J: Joins> Builder<'_, J> {
                 list.set(field.name(), value);
             }
         };
+        let is_stated = state.is_some_and(|state| state.kind != ContainerKind::Ephemeral);
+        set(Field::ContainerName, Some(&**name).filter(|_| is_stated));
         set(Field::ImageName, image.map(|image| image.name));
         set(Field::ImageTag, tag);
         set(Field::ServiceVersion, image.and_then(|image| image.version()).as_deref());

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use confmap::Problems;
 use k8s::{Keys, Projection, Scope};
+use pdata::Names;
 use regex::Regex;
 
-use crate::association::{Associations, Wanted};
+use crate::association::Associations;
 use crate::fetch::Kind;
 use crate::field::{Field, Fields};
 use crate::filter::Filter;
@@ -81,8 +82,11 @@ pub(crate) struct Compiled {
     pub(crate) excluded: Vec<Regex>,
     pub(crate) filter: Filter,
     pub(crate) associations: Associations,
-    pub(crate) wanted: Wanted,
+    /// The attributes of a resource whose values are asked for.
+    pub(crate) wanted: Names,
     pub(crate) places: Places,
+    /// Whether other objects than pods add anything.
+    pub(crate) adds_objects: bool,
     pub(crate) passthrough: bool,
     pub(crate) gating: Gating,
     pub(crate) grace: Duration,
@@ -133,7 +137,7 @@ impl Compiled {
             rules.extend(extract.otel_annotations.then(Rule::otel_annotations).flatten());
             (fields, rules)
         });
-        let mut wanted = Wanted::default();
+        let mut wanted = Names::default();
         let associations = problems.at("pod_association", |problems| {
             Associations::compile(&config.pod_association, &mut wanted, problems)
         });
@@ -146,11 +150,16 @@ impl Compiled {
             associations,
             places: Places::default(),
             wanted,
+            adds_objects: false,
             passthrough: config.passthrough,
             gating,
             grace: *config.pod_delete_grace_period,
         };
         compiled.places = compiled.places();
+        compiled.adds_objects = compiled.has_rules(Subject::Namespace)
+            || compiled.fields.has(Field::ServiceNamespace)
+            || compiled.uses_nodes()
+            || WORKLOADS.iter().any(|(subject, _)| compiled.has_rules(*subject));
         compiled
     }
 

@@ -12,7 +12,7 @@ use pdata::{Attributes, Layer, Value};
 use smallvec::{SmallVec, smallvec};
 use tokio::time::Instant;
 
-use crate::association::{Layout, Slot};
+use crate::association::{BY_UID, Layout, Slot};
 use crate::compile::{Compiled, MIRROR_ANNOTATION};
 use crate::field::{Field, Fields};
 use crate::key::{Key, Kind, Part, Parts};
@@ -56,6 +56,8 @@ pub(crate) struct Common {
     pub(crate) attributes: Attributes,
     /// Which of the [`OWN`] attributes are added to these.
     pub(crate) own: Fields,
+    /// Whether none of all these attributes has the name of another.
+    pub(crate) apart: bool,
     pub(crate) containers: Box<[CommonContainer]>,
     /// The uids of the workloads they belong to, of those kinds that attributes are taken from.
     pub(crate) workloads: Option<Box<Workloads>>,
@@ -68,6 +70,7 @@ pub(crate) type Workloads = [Option<Name>; 4];
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CommonContainer {
     pub(crate) name: Name,
+    /// The name, if a state tells of the container, and what its image tells.
     pub(crate) attributes: Attributes,
     /// Added only where there is no attribute of the name at all: `container.image.tags`.
     pub(crate) tag: Option<Box<str>>,
@@ -79,7 +82,7 @@ pub(crate) struct CommonContainer {
 #[derive(Clone, Copy)]
 pub(crate) struct Chosen<'a> {
     pub(crate) common: &'a CommonContainer,
-    state: Option<&'a Container>,
+    pod: &'a Entry,
 }
 
 /// A run of a container: the current one, or the one before it.
@@ -89,13 +92,22 @@ pub(crate) struct Run<'a> {
     pub(crate) digest: Option<&'a str>,
 }
 
-/// Room for the texts of one resource.
+/// Room for the texts of one resource, and what is remembered of the one before.
 #[derive(Default)]
-pub(crate) struct Room {
+pub(crate) struct Room<'t> {
+    pub(crate) previous: Previous<'t>,
     pub(crate) own: OwnRoom,
     pub(crate) peer: String,
     pub(crate) instance: String,
     pub(crate) container: ContainerRoom,
+}
+
+/// The pod that was looked for last: resources of a pod, and those of a connection, come one after the other.
+#[derive(Default)]
+pub(crate) struct Previous<'t> {
+    /// The address that it was looked for by, if it was one.
+    address: Option<(usize, IpAddr)>,
+    pod: Option<&'t Entry>,
 }
 
 pub(crate) struct OwnRoom {
@@ -222,7 +234,9 @@ impl Entry {
         self.push(room, Fields::default(), &mut layers);
         layers.into_iter().find_map(|layer| match layer {
             Layer::Set(set) => set.get(name)?.as_str(),
-            Layer::Text { key, value } | Layer::NewText { key, value } => (key == name).then_some(value),
+            Layer::Text { key, value } | Layer::NewText { key, value } => {
+                (key.name() == name).then_some(value)
+            }
         })
     }
 
@@ -232,7 +246,7 @@ impl Entry {
         let own = self.common.own.without(said);
         let OwnRoom { uid, time, ip } = room;
         let pod = &*self.pod;
-        let mut put = |field: Field, value: &'a str| layers.push(Layer::Text { key: field.name(), value });
+        let mut put = |field: Field, value: &'a str| layers.push(Layer::Text { key: field.key(), value });
         if own.has(Field::PodName) && !pod.meta.name.is_empty() {
             put(Field::PodName, &pod.meta.name);
         }
@@ -268,7 +282,7 @@ impl Entry {
     /// The container of this name.
     pub(crate) fn container_named(&self, name: &str) -> Option<Chosen<'_>> {
         let common = self.common.containers.iter().find(|container| *container.name == *name)?;
-        Some(Chosen { common, state: self.states().find(|state| *state.name == *common.name) })
+        Some(Chosen { common, pod: self })
     }
 
     /// The container of this id.
@@ -280,8 +294,7 @@ impl Entry {
     /// The container of a resource that names none: the only one that was created, or the only one there is.
     pub(crate) fn only_container(&self) -> Option<Chosen<'_>> {
         if let [only] = &*self.common.containers {
-            let state = self.states().find(|state| state.name == only.name);
-            return Some(Chosen { common: only, state });
+            return Some(Chosen { common: only, pod: self });
         }
         let mut created = self.states().filter(|state| !state.id.is_empty());
         match (created.next(), created.next()) {
@@ -296,21 +309,18 @@ impl Entry {
 }
 
 impl<'a> Chosen<'a> {
+    /// What the pod's status says of the container; looked for only where it is used.
+    fn state(self) -> Option<&'a Container> {
+        self.pod.states().find(|state| state.name == self.common.name)
+    }
+
     /// Adds what the container tells.
-    pub(crate) fn push(
-        self,
-        compiled: &Compiled,
-        pod: &Pod,
-        instance: &'a mut String,
-        layers: &mut Layers<'a>,
-    ) {
-        if self.state.is_some() && compiled.fields.has(Field::ContainerName) {
-            layers.push(Layer::Text { key: Field::ContainerName.name(), value: &self.common.name });
-        }
+    pub(crate) fn push(self, compiled: &Compiled, instance: &'a mut String, layers: &mut Layers<'a>) {
         if !self.common.attributes.is_empty() {
             layers.push(Layer::Set(&self.common.attributes));
         }
-        if self.state.is_some() && compiled.fields.has(Field::ServiceInstanceId) {
+        if compiled.fields.has(Field::ServiceInstanceId) && self.state().is_some() {
+            let pod = &*self.pod.pod;
             instance.clear();
             for (at, part) in
                 [&*pod.meta.namespace, &*pod.meta.name, &*self.common.name].into_iter().enumerate()
@@ -320,13 +330,13 @@ impl<'a> Chosen<'a> {
                 }
                 instance.push_str(part);
             }
-            layers.push(Layer::Text { key: Field::ServiceInstanceId.name(), value: instance });
+            layers.push(Layer::Text { key: Field::ServiceInstanceId.key(), value: instance });
         }
     }
 
     /// The run after so many restarts, or the last one.
     pub(crate) fn run(self, restarts: Option<u32>) -> Option<Run<'a>> {
-        let state = self.state?;
+        let state = self.state()?;
         let current = Run { id: &state.id, digest: self.common.digest.as_deref() };
         match restarts {
             None => Some(current),
@@ -337,6 +347,35 @@ impl<'a> Chosen<'a> {
             }
             Some(_) => None,
         }
+    }
+}
+
+impl<'t> Previous<'t> {
+    /// What `look` finds by a key; what was found before if the key is the same.
+    pub(crate) fn find(
+        &mut self,
+        key: &Key<'_>,
+        look: impl FnOnce(&Key<'_>) -> Option<&'t Entry>,
+    ) -> Option<&'t Entry> {
+        let mut address = None;
+        match key.parts.as_slice() {
+            // No other pod is found by the uid of one that is there.
+            [Part::Uid(uid)]
+                if key.space == BY_UID
+                    && self.pod.is_some_and(|pod| !pod.is_gone() && pod.pod.meta.uid == *uid) =>
+            {
+                return self.pod;
+            }
+            [Part::Ip(ip)] => {
+                address = Some((key.space, *ip));
+                if self.address == address {
+                    return self.pod;
+                }
+            }
+            _ => {}
+        }
+        *self = Self { address, pod: look(key) };
+        self.pod
     }
 }
 

@@ -244,3 +244,27 @@ async fn pods_of_a_workload_share_what_they_have_in_common() {
     }
     assert!(cluster.pods.commons() < 300, "{}", cluster.pods.commons());
 }
+
+#[tokio::test(start_paused = true)]
+async fn attributes_of_one_name_are_told_twice_only_if_rules_say_so() {
+    fn check(extract: &str, apart: bool) {
+        let mut cluster = Cluster::new(&format!("extract: {extract}"));
+        let extra = json!({
+            "metadata": {"labels": {"l": "L", "app.kubernetes.io/version": "1"}},
+            "spec": {"containers": [{"name": "c", "image": "i:2"}]},
+            "status": {"containerStatuses": [{"name": "c", "containerID": "containerd://x", "image": "i"}]},
+        });
+        cluster.apply(&pod("p", &extra));
+        assert_eq!(cluster.get("p").unwrap().common.apart, apart, "{extract}");
+    }
+    let rule = |name: &str| format!("labels: [{{key: l, tag_name: {name}}}]");
+    let images = "metadata: [k8s.container.name, container.image.name, container.id]";
+    check(&format!("{{{images}}}"), true);
+    check(&format!("{{{images}, {}}}", rule("x")), true);
+    for name in ["k8s.container.name", "container.image.name", "container.id", "service.instance.id"] {
+        check(&format!("{{{images}, {}}}", rule(name)), false);
+    }
+    // A name of the pod's own gives way.
+    check(&format!("{{metadata: [k8s.pod.name, k8s.container.name], {}}}", rule("k8s.pod.name")), true);
+    check("{metadata: [service.version]}", false);
+}

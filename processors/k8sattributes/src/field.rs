@@ -1,5 +1,7 @@
 //! The attributes that `extract::metadata` can name.
 
+use pdata::TextKey;
+
 macro_rules! fields {
     ($($variant:ident = $name:literal,)*) => {
         /// An attribute.
@@ -14,8 +16,14 @@ macro_rules! fields {
 
             /// Its name.
             pub(crate) const fn name(self) -> &'static str {
+                self.key().name()
+            }
+
+            /// Its name, as resources' are compared with it.
+            #[inline]
+            pub(crate) const fn key(self) -> &'static TextKey<'static> {
                 match self {
-                    $(Self::$variant => $name,)*
+                    $(Self::$variant => const { &TextKey::new($name) },)*
                 }
             }
         }

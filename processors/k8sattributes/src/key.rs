@@ -8,7 +8,7 @@ use k8s::row::{ContainerId, Uid};
 use smallvec::SmallVec;
 
 /// What a pod is found by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key<'a> {
     /// The first of the layouts whose keys are alike.
     pub(crate) space: usize,
@@ -37,6 +37,15 @@ pub(crate) enum Kind<'a> {
     Name,
     /// An attribute that is added of the pod.
     Added(&'a str),
+}
+
+impl Hash for Key<'_> {
+    /// The keys of a space have equally many parts.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts.iter().for_each(|part| part.hash(state));
+        state.write_usize(self.space);
+    }
 }
 
 impl Hash for Part<'_> {

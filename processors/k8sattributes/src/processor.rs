@@ -11,15 +11,14 @@ use component::{BoxError, Component, ConsumeError, Consumer, Host, Settings};
 use confmap::Problems;
 use k8s::row::ContainerId;
 use opentelemetry::metrics::Meter;
-use pdata::{AnyValueView, Batch, KeyValueView, Layer, ResourceEditor, Signal};
-use smallvec::SmallVec;
+use pdata::{AnyValueView, Batch, Layer, ResourceEditor, Scan, Signal};
 use tokio::time::Instant;
 
 use crate::Config;
-use crate::association::{Connection, Identified, Values, text};
+use crate::association::{Connection, Identified, text};
 use crate::cluster::{self, Error};
 use crate::compile::Compiled;
-use crate::entry::{Chosen, CommonContainer, Entry, Layers, Room, Run};
+use crate::entry::{Chosen, CommonContainer, Entry, Layers, Previous, Room, Run};
 use crate::field::Field;
 use crate::gating::Gating;
 use crate::telemetry::{AssociationMetrics, Tally};
@@ -94,20 +93,22 @@ impl AttributesProcessor {
     }
 
     /// Reads the resource once, and adds what is known and what it does not say itself.
-    fn enrich(
+    fn enrich<'t>(
         &self,
         editor: &mut ResourceEditor<'_>,
         peer: Option<IpAddr>,
-        tables: Option<&Tables>,
-        room: &mut Room,
+        tables: Option<&'t Tables>,
+        room: &mut Room<'t>,
         tally: &mut Tally,
     ) {
         let compiled = &*self.compiled;
-        let present: SmallVec<[KeyValueView<'_>; 24]> = editor.arrived().collect();
-        let values = compiled.wanted.read(&present);
-        let identified = compiled.associations.identify(&values, peer);
+        let mut scan = Scan::default();
+        compiled.wanted.read(editor.arrived(), &mut scan);
+        let identified = compiled.associations.identify(&scan, peer);
+        // Whether no two layers have a key in common, as far as that is known beforehand.
+        let mut apart = true;
         let mut layers = Layers::new();
-        let Room { own, peer, instance, container: id } = room;
+        let Room { previous, own, peer, instance, container: id } = room;
         if compiled.passthrough || compiled.fields.has(Field::PodIp) {
             let connection = identified.as_ref().and_then(|identified| identified.connection);
             let value = connection.map(|connection| match connection {
@@ -119,11 +120,12 @@ impl AttributesProcessor {
                 }
                 Connection::Text(text) => text,
             });
-            layers.extend(value.map(|value| Layer::Text { key: Field::PodIp.name(), value }));
+            layers.extend(value.map(|value| Layer::Text { key: Field::PodIp.key(), value }));
+            apart = layers.is_empty();
         }
         let mut run = None;
         if let Some(tables) = tables {
-            let pod = find(tables, identified.as_ref(), tally);
+            let pod = find(tables, identified.as_ref(), previous, tally);
             let known = pod.is_some() || (identified.is_some() && !tables.knows_pods);
             tally.count(identified.as_ref().map(|identified| identified.layout), known);
             if let Some(pod) = pod {
@@ -131,21 +133,24 @@ impl AttributesProcessor {
                     identified.as_ref().and_then(|found| compiled.associations.layouts.get(found.layout));
                 let said = layout.map(|layout| layout.said).unwrap_or_default();
                 pod.push(own, said, &mut layers);
-                if let Some((chosen, restarts)) = self.container(pod, &values) {
-                    chosen.push(compiled, &pod.pod, instance, &mut layers);
+                apart &= pod.common.apart;
+                if let Some((chosen, restarts)) = self.container(pod, &scan) {
+                    chosen.push(compiled, instance, &mut layers);
                     run = Some((chosen, restarts));
                 }
             }
-            self.add_objects(&mut layers, pod, &values, tables);
+            let of_pod = layers.len();
+            self.add_objects(&mut layers, pod, &scan, tables);
+            apart &= layers.len() == of_pod;
         }
         let run = run.map(|(chosen, restarts)| (chosen, self.run(chosen, restarts)));
         if let Some((_, Some(run))) = &run
             && compiled.fields.has(Field::ContainerId)
             && !run.id.is_empty()
         {
-            layers.push(Layer::NewText { key: Field::ContainerId.name(), value: id.text(run.id) });
+            layers.push(Layer::NewText { key: Field::ContainerId.key(), value: id.text(run.id) });
         }
-        editor.fill(&layers, &present);
+        editor.fill(&layers, &scan, apart);
         if let Some((chosen, run)) = run {
             write_lists(editor, chosen, run);
         }
@@ -156,49 +161,50 @@ impl AttributesProcessor {
         &self,
         layers: &mut Layers<'a>,
         pod: Option<&'a Entry>,
-        values: &Values<'a>,
+        scan: &Scan<'a>,
         tables: &'a Tables,
     ) {
         let (compiled, places) = (&*self.compiled, &self.compiled.places);
+        if !compiled.adds_objects {
+            return;
+        }
         let namespace = pod.map(|pod| &*pod.pod.meta.namespace).filter(|name| !name.is_empty());
-        if let Some(namespace) = namespace.or_else(|| text(values, places.namespace)) {
+        if let Some(namespace) = namespace.or_else(|| text(scan, places.namespace)) {
             layers.extend(tables.namespaces.as_ref().and_then(|all| all.get(namespace)).map(Layer::Set));
             if compiled.fields.has(Field::ServiceNamespace) {
-                layers.push(Layer::Text { key: Field::ServiceNamespace.name(), value: namespace });
+                layers.push(Layer::Text { key: Field::ServiceNamespace.key(), value: namespace });
             }
         }
         if let Some(nodes) = &tables.nodes {
             let node = pod.and_then(|pod| pod.pod.node.as_deref());
-            let node = node.or_else(|| text(values, places.node));
+            let node = node.or_else(|| text(scan, places.node));
             layers.extend(node.and_then(|node| nodes.get(node)).map(Layer::Set));
         }
         let of_pod = pod.and_then(|pod| pod.common.workloads.as_deref());
         for (at, (objects, place)) in tables.workloads.iter().zip(places.workloads).enumerate() {
             let Some(objects) = objects else { continue };
             let uid = of_pod.and_then(|workloads| workloads.get(at)?.as_deref());
-            let uid = uid.or_else(|| text(values, place));
+            let uid = uid.or_else(|| text(scan, place));
             layers.extend(uid.and_then(|uid| objects.get(uid)).map(Layer::Set));
         }
     }
 
     /// Which container the resource is about: the one it names, else the only one.
-    fn container<'e>(&self, pod: &'e Entry, values: &Values<'_>) -> Option<(Chosen<'e>, Restarts)> {
+    fn container<'e>(&self, pod: &'e Entry, scan: &Scan<'_>) -> Option<(Chosen<'e>, Restarts)> {
         let places = &self.compiled.places;
         if pod.common.containers.is_empty() {
             return None;
         }
-        let chosen = if let Some(name) = text(values, places.container_name) {
+        let chosen = if let Some(name) = text(scan, places.container_name) {
             pod.container_named(name)?
-        } else if let Some(id) = text(values, places.container_id) {
+        } else if let Some(id) = text(scan, places.container_id) {
             pod.container_with(&ContainerId::new(id))?
         } else {
             pod.only_container()?
         };
-        let restarts = match places.restart_count.and_then(|place| values.get(place)?.as_ref()) {
+        let restarts = match places.restart_count.and_then(|place| scan.value(place)) {
             None => Restarts::Last,
-            Some(AnyValueView::Int(count)) => {
-                u32::try_from(*count).map_or(Restarts::Unknown, Restarts::Count)
-            }
+            Some(AnyValueView::Int(count)) => u32::try_from(count).map_or(Restarts::Unknown, Restarts::Count),
             Some(value) => {
                 let count = value.as_str().and_then(|text| text.parse().ok());
                 count.map_or(Restarts::Unknown, Restarts::Count)
@@ -221,9 +227,14 @@ impl AttributesProcessor {
 }
 
 /// The pod of a resource; none that is to be ignored.
-fn find<'t>(tables: &'t Tables, identified: Option<&Identified<'_>>, tally: &mut Tally) -> Option<&'t Entry> {
+fn find<'t>(
+    tables: &'t Tables,
+    identified: Option<&Identified<'_>>,
+    previous: &mut Previous<'t>,
+    tally: &mut Tally,
+) -> Option<&'t Entry> {
     let identified = identified.filter(|_| tables.knows_pods)?;
-    let pod = tables.pods.get(&identified.key);
+    let pod = previous.find(&identified.key, |key| tables.pods.get(key));
     if pod.is_none() {
         tally.miss();
     }

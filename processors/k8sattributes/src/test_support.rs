@@ -24,8 +24,8 @@ use crate::pods::Pods;
 /// The pods of a test, and what leads from them to others.
 pub(crate) struct Cluster {
     pub(crate) pods: Pods,
-    index: Arc<Index>,
-    compiled: Arc<Compiled>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) compiled: Arc<Compiled>,
     interner: Interner,
     pub(crate) joins: Others,
 }
@@ -113,7 +113,7 @@ impl Cluster {
         let entry = self.get(uid).unwrap();
         let Some(chosen) = entry.container_named(name) else { return "none".to_owned() };
         let (mut instance, mut layers) = (String::new(), Layers::new());
-        chosen.push(&self.compiled, &entry.pod, &mut instance, &mut layers);
+        chosen.push(&self.compiled, &mut instance, &mut layers);
         let tag = chosen.common.tag.as_ref().map(|tag| format!(" [{tag}]")).unwrap_or_default();
         shown(&layers) + &tag
     }
@@ -128,7 +128,7 @@ pub(crate) fn shown(layers: &[Layer<'_>]) -> String {
                 pairs.extend(set.iter().map(|pair| format!("{}={}", pair.key, pair.value.as_str().unwrap())))
             }
             Layer::Text { key, value } | Layer::NewText { key, value } => {
-                pairs.push(format!("{key}={value}"))
+                pairs.push(format!("{}={value}", key.name()))
             }
         }
     }
@@ -136,7 +136,7 @@ pub(crate) fn shown(layers: &[Layer<'_>]) -> String {
     pairs.join(" ")
 }
 
-fn key<'a>(compiled: &Compiled, layout: usize, values: &[&'a str]) -> Key<'a> {
+pub(crate) fn key<'a>(compiled: &Compiled, layout: usize, values: &[&'a str]) -> Key<'a> {
     let layout = &compiled.associations.layouts[layout];
     let parts = layout.slots.iter().zip(values).map(|(slot, value)| Part::of(slot.kind(), value)).collect();
     Key { space: layout.space, parts }

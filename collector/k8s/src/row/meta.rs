@@ -142,14 +142,30 @@ const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let text: &UidText = text.as_bytes().try_into().ok()?;
     let hyphens = [8, 13, 18, 23].into_iter().all(|at| text.get(at) == Some(&b'-'));
-    let (mut uuid, mut wrong) = ([0; 16], 0);
-    for (byte, place) in uuid.iter_mut().zip(DIGITS) {
-        let [high, low] = *text.get(place..)?.first_chunk()?;
-        let (high, low) = (hex(high), hex(low));
-        wrong |= high | low;
-        *byte = high << 4 | low & 15;
-    }
-    (hyphens && wrong < 16).then_some(uuid)
+    let eight = |at: usize| Some(u64::from_le_bytes(*text.get(at..)?.first_chunk()?));
+    let four = |at: usize| Some(u64::from(u32::from_le_bytes(*text.get(at..)?.first_chunk()?)));
+    let (a, a_right) = four_bytes(eight(0)?);
+    let (b, b_right) = four_bytes(four(9)? | four(14)? << 32);
+    let (c, c_right) = four_bytes(four(19)? | four(24)? << 32);
+    let (d, d_right) = four_bytes(eight(28)?);
+    let uuid = u128::from(a) | u128::from(b) << 32 | u128::from(c) << 64 | u128::from(d) << 96;
+    (hyphens & a_right & b_right & c_right & d_right).then_some(uuid.to_le_bytes())
+}
+
+/// The bytes that eight lower-case hexadecimal digits spell, and whether they are digits: all at once, a digit in each
+/// byte of a word, the first in the lowest.
+#[inline(always)]
+fn four_bytes(text: u64) -> (u32, bool) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let letters = text >> 6 & ONES;
+    let values = (text & (ONES * 0x0f)) + letters * 9;
+    // What the values are written as must be the text: letters stand for ten and more, and nothing for 16.
+    let written = values + ONES * 0x30 + letters * 0x27;
+    let are_ten_or_more = (values + ONES * 6) >> 4 & ONES;
+    let right = (written == text) & (are_ten_or_more == letters) & (values & (ONES * 0xf0) == 0);
+    let pairs = (values << 4 | values >> 8) & 0x00ff_00ff_00ff_00ff;
+    let halves = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    ((halves | halves >> 16) as u32, right)
 }
 
 /// The value of a lower-case hexadecimal digit; 255 if it is none.
@@ -257,6 +273,16 @@ mod tests {
         check("0d1c2b3a-4f5e-6d7c-8b9a-0123456789ab0", false);
         check("0d1c2b3a-4f5e-6d7c-8b9a-0123456789a", false);
         check("", false);
+        // Every byte in the place of every digit: no other spelling is taken for a UUID.
+        for at in 0..36 {
+            for byte in 0..=127u8 {
+                let mut text = *b"0d1c2b3a-4f5e-6d7c-8b9a-0123456789ab";
+                text[at] = byte;
+                let is_hyphen = matches!(at, 8 | 13 | 18 | 23);
+                let right = if is_hyphen { byte == b'-' } else { matches!(byte, b'0'..=b'9' | b'a'..=b'f') };
+                check(std::str::from_utf8(&text).unwrap(), right);
+            }
+        }
         assert!(Uid::new("").is_empty());
         assert_eq!(size_of::<Uid>(), 24);
     }
