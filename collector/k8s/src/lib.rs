@@ -80,7 +80,7 @@ pub use election::{Election, ElectionConfig, Leadership, Lock};
 pub use environment::is_in_cluster;
 pub use error::Error;
 pub use intern::{Interner, Name, Pairs};
-pub use kubelet::{Kubelet, KubeletConfig, stats};
+pub use kubelet::{KnownPods, Kubelet, KubeletConfig, stats};
 pub use node::NodeIdentity;
 pub use projection::{Keys, Matcher, Projection};
 pub use store::{Store, WatchStats};

@@ -3,6 +3,7 @@
 //! JSON is UTF-8. What is not is replaced, so that one broken annotation does not cost an object, or a watch.
 
 use crate::Error;
+use memchr::memchr2;
 
 /// The longest object that is taken. The API server stores none above 1.5 MiB (etcd's `--max-request-bytes`), which
 /// may grow when it is written as JSON.
@@ -158,21 +159,34 @@ impl ListSplitter {
 
     /// How many of the bytes belong to the value, and whether it ends with them.
     fn scan(&mut self, bytes: &[u8]) -> (usize, bool) {
-        for (at, &byte) in bytes.iter().enumerate() {
+        let mut rest = bytes.iter();
+        while let Some(&byte) = rest.next() {
             if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => {
-                        self.in_string = false;
-                        if self.depth == 0 {
-                            return (at + 1, true);
-                        }
+                if self.escaped {
+                    self.escaped = false;
+                    continue;
+                }
+                // Most of a list is text, and all that matters in it is where it ends.
+                let end = match byte {
+                    b'"' | b'\\' => byte,
+                    _ => {
+                        let text = rest.as_slice();
+                        let Some(end) = memchr2(b'"', b'\\', text) else { return (bytes.len(), false) };
+                        // One of the two is there.
+                        rest.nth(end).copied().unwrap_or(b'"')
                     }
-                    _ => {}
+                };
+                if end == b'\\' {
+                    self.escaped = true;
+                    continue;
+                }
+                self.in_string = false;
+                if self.depth == 0 {
+                    return (bytes.len() - rest.len(), true);
                 }
                 continue;
             }
+            let at = bytes.len() - rest.len() - 1;
             match byte {
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,

@@ -94,9 +94,20 @@ impl ListReader {
         interner: &Interner,
         mut take: impl FnMut(serde_json::Result<R>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.feed_text(bytes, |item| {
+            take(R::from_json(item, projection, interner).map(|decoded| decoded.row))
+        })
+    }
+
+    /// Takes what arrived; gives the text of each item that is complete to `take`.
+    pub(crate) fn feed_text(
+        &mut self,
+        bytes: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let Self { splitter, meta } = self;
         splitter.feed(bytes, |piece| match piece {
-            Piece::Item(item) => take(R::from_json(item, projection, interner).map(|decoded| decoded.row)),
+            Piece::Item(item) => take(item),
             Piece::Field("metadata", value) => {
                 *meta = serde_json::from_slice(value).map_err(Error::Malformed)?;
                 Ok(())

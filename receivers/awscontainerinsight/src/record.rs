@@ -126,6 +126,8 @@ pub(crate) struct Records {
     builder: MetricsBuilder,
     name: String,
     count: usize,
+    /// The bytes of the last collection: the next is about as large.
+    bytes: usize,
 }
 
 /// A record being written: attributes first, then fields.
@@ -217,6 +219,7 @@ impl RecordType {
 impl Records {
     /// Begins a record whose fields were read at a Unix time in nanoseconds.
     pub(crate) fn record(&mut self, kind: RecordType, time_unix_nano: u64) -> Record<'_> {
+        self.make_room();
         self.count += 1;
         let mut resource = self.builder.resource();
         resource.attribute("Type", kind.as_str());
@@ -229,8 +232,16 @@ impl Records {
 
     /// Begins a resource of metrics that somebody else named.
     pub(crate) fn resource(&mut self) -> ResourceMetricsBuilder<'_> {
+        self.make_room();
         self.count += 1;
         self.builder.resource()
+    }
+
+    /// Not before the first record: memory is not held from one collection to the next.
+    fn make_room(&mut self) {
+        if self.count == 0 {
+            self.builder = MetricsBuilder::with_capacity(self.bytes + self.bytes / 16);
+        }
     }
 
     /// How many records there are.
@@ -241,6 +252,7 @@ impl Records {
     /// The records so far as one payload; the next begin a new one.
     pub(crate) fn take(&mut self) -> Batch {
         self.count = 0;
+        self.bytes = self.builder.len();
         std::mem::take(&mut self.builder).finish()
     }
 }

@@ -1,16 +1,20 @@
 //! The kubelet: what runs on one node, asked of the node itself.
 
+mod known;
 pub mod stats;
+
+pub use known::KnownPods;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::client::{Access, ApiStream};
 use crate::connection::{Credentials, SERVICE_ACCOUNT};
-use crate::row::Pod;
+use crate::row::{Pod, Row as _};
 use crate::wire::ListReader;
 use crate::{ApiServer, ApiServerConfig, Error, Interner, Projection};
 
@@ -97,7 +101,22 @@ impl Kubelet {
     /// # Errors
     /// All of [`Error`] but those of making the client. Roles name what is asked `get` on `nodes/proxy`.
     pub async fn pods(&self, projection: &Projection, interner: &Interner) -> Result<Vec<Pod>, Error> {
-        self.retry("nodes/proxy", "/pods", &Pods { projection, interner }).await
+        self.pods_since(&mut KnownPods::default(), projection, interner).await
+    }
+
+    /// The same for who asks again and again: pods whose text has not changed since they became `known` are not decoded anew.
+    /// What is known belongs to one projection and one interner.
+    ///
+    /// # Errors
+    /// As [`Kubelet::pods`].
+    pub async fn pods_since(
+        &self,
+        known: &mut KnownPods,
+        projection: &Projection,
+        interner: &Interner,
+    ) -> Result<Vec<Pod>, Error> {
+        let pods = Pods { known: Mutex::new(known), projection, interner };
+        self.retry("nodes/proxy", "/pods", &pods).await
     }
 
     /// What the kubelet measured: `/stats/summary`.
@@ -138,6 +157,7 @@ trait Reader: Sync {
 }
 
 struct Pods<'a> {
+    known: Mutex<&'a mut KnownPods>,
     projection: &'a Projection,
     interner: &'a Interner,
 }
@@ -148,14 +168,18 @@ impl Reader for Pods<'_> {
     type Answer = Vec<Pod>;
 
     async fn read(&self, body: &mut ApiStream) -> Result<Vec<Pod>, Error> {
-        let (mut pods, mut list) = (Vec::new(), ListReader::default());
+        let (mut pods, mut list, mut seen) = (Vec::new(), ListReader::default(), known::Seen::default());
         while let Some(chunk) = body.chunk().await? {
-            list.feed(&chunk, self.projection, self.interner, |pod| {
-                pods.push(pod.map_err(Error::Malformed)?);
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            list.feed_text(&chunk, |text| {
+                let decode =
+                    || Pod::from_json(text, self.projection, self.interner).map(|decoded| decoded.row);
+                pods.push(known.find_or(text, &mut seen, decode).map_err(Error::Malformed)?);
                 Ok(())
             })?;
         }
         list.finish()?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).replace(seen);
         Ok(pods)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use component::{Search, async_trait};
 use k8s::row::{Pod, Uid};
-use k8s::{Interner, Keys, Kubelet, Projection};
+use k8s::{Interner, Keys, KnownPods, Kubelet, Projection};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -38,6 +38,7 @@ pub(crate) struct KubeletPods {
     kubelet: Option<Kubelet>,
     projection: Projection,
     interner: Interner,
+    known: KnownPods,
 }
 
 /// One answer of the kubelet.
@@ -87,7 +88,13 @@ impl KubeletPods {
             containers: true,
             status: true,
         };
-        Self { connect: Box::new(connect), kubelet: None, projection, interner: Interner::default() }
+        Self {
+            connect: Box::new(connect),
+            kubelet: None,
+            projection,
+            interner: Interner::default(),
+            known: KnownPods::default(),
+        }
     }
 }
 
@@ -98,7 +105,7 @@ impl PodSource for KubeletPods {
             Some(kubelet) => kubelet,
             None => self.kubelet.insert((self.connect)()?),
         };
-        kubelet.pods(&self.projection, &self.interner).await
+        kubelet.pods_since(&mut self.known, &self.projection, &self.interner).await
     }
 }
 
