@@ -166,6 +166,14 @@ pub struct Settings {
     pub gates: Gates,
 }
 
+impl Settings {
+    /// The signal of the pipeline it belongs to; metrics for what belongs to none.
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        self.pipeline.as_ref().map_or(Signal::Metrics, PipelineId::signal)
+    }
+}
+
 /// Where a receiver sends: one consumer per signal that a pipeline uses it for.
 #[derive(Clone, Default)]
 pub struct Outputs {

@@ -41,7 +41,7 @@ impl AttributesProcessor {
         config: &Config,
         next: Arc<dyn Consumer>,
     ) -> Result<Self, BoxError> {
-        let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
+        let signal = settings.signal();
         let mut problems = Problems::default();
         let actions = processing::actions("actions", &config.actions, &mut problems);
         let mut matcher = |key: &str, properties: &Option<crate::MatchProperties>| {

@@ -28,7 +28,7 @@ impl FilterProcessor {
         config: &Config,
         next: Arc<dyn Consumer>,
     ) -> Result<Self, BoxError> {
-        let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
+        let signal = settings.signal();
         let mut problems = Problems::default();
         let rules = Rules::new(config, signal, &mut problems);
         problems.into_result()?;

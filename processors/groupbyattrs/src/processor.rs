@@ -23,7 +23,7 @@ pub(crate) struct GroupByAttrsProcessor {
 
 impl GroupByAttrsProcessor {
     pub(crate) fn new(settings: &Settings, config: &Config, next: Arc<dyn Consumer>) -> Self {
-        let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
+        let signal = settings.signal();
         let (items, group) = match signal {
             Signal::Metrics => ("metrics", "metric"),
             Signal::Logs => ("logs", "log"),

@@ -11,7 +11,7 @@ use component::{BoxError, Component, ConsumeError, Consumer, Host, Settings};
 use confmap::Problems;
 use k8s::row::ContainerId;
 use opentelemetry::metrics::Meter;
-use pdata::{AnyValueView, Batch, Layer, ResourceEditor, Scan, Signal};
+use pdata::{AnyValueView, Batch, Layer, ResourceEditor, Scan};
 use tokio::time::Instant;
 
 use crate::Config;
@@ -58,7 +58,7 @@ impl AttributesProcessor {
         let gating = Gating::of(&settings.gates);
         let compiled = Compiled::of(&config, |name| std::env::var(name).ok(), gating, &mut problems);
         problems.into_result()?;
-        let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
+        let signal = settings.signal();
         Ok(Self {
             metrics: AssociationMetrics::new(&settings.meter, &compiled.associations, signal),
             items: ProcessorMetrics::new(&settings, signal),

@@ -1,10 +1,9 @@
 //! What is added for a pod or a container: attributes, and the JSON that the attribute `kubernetes` holds.
 
 use k8s::row::{Container, Pod};
+use k8s::{Names, Naming};
 use pdata::Attributes;
 use serde_json::{Map, Value, json};
-
-use crate::name;
 
 /// What is the same for all pods of the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,8 +40,8 @@ impl Node {
         container: Option<&Container>,
         service: Option<&str>,
     ) -> Attributes {
-        let owners = name::owners(pod);
-        let pod_name = name::pod_name(pod, &owners, self.prefer_full_pod_name);
+        let naming = Naming { prefer_full: self.prefer_full_pod_name, ..Naming::default() };
+        let Names { pod_name, owners } = naming.of(pod);
         let blob = Value::Object(self.blob(pod, &owners, container, service)).to_string();
         attributes([
             ("ClusterName", self.cluster.as_str()),

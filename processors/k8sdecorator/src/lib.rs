@@ -5,7 +5,6 @@
 
 mod config;
 mod decoration;
-mod name;
 mod processor;
 #[cfg(test)]
 mod processor_tests;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use component::telemetry::{ItemCounters, ProcessorMetrics};
 use component::{BoxError, Component, ConsumeError, Consumer, Host, Settings};
 use opentelemetry::KeyValue;
-use pdata::{Batch, Signal};
+use pdata::Batch;
 use tokio::time::Instant;
 
 use crate::Config;
@@ -31,7 +31,7 @@ impl MemoryLimiter {
         next: Arc<dyn Consumer>,
     ) -> Result<Self, BoxError> {
         let id = settings.id.to_string();
-        let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
+        let signal = settings.signal();
         let counters = |prefix: &str, what: &str| {
             let attributes = vec![KeyValue::new("processor", id.clone())];
             ItemCounters::new(&settings.meter, prefix, what, attributes)

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use component::telemetry::ProcessorMetrics;
 use component::{BoxError, Component, ConsumeError, Consumer, Settings};
 use confmap::Problems;
-use pdata::{Batch, Signal};
+use pdata::Batch;
 use processing::Action;
 
 use crate::Config;
@@ -27,7 +27,7 @@ impl ResourceProcessor {
         let mut problems = Problems::default();
         let actions = processing::actions("attributes", &config.attributes, &mut problems);
         problems.into_result()?;
-        let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
+        let signal = settings.signal();
         Ok(Self { actions, items: ProcessorMetrics::new(&settings, signal), next })
     }
 }

@@ -8,7 +8,7 @@ use component::telemetry::ProcessorMetrics;
 use component::{BoxError, Component, ConsumeError, Consumer, Host, Settings};
 use opentelemetry::metrics::Meter;
 use pdata::rewrite::{Field, Level, Part, Place, Verdict};
-use pdata::{AnyValueView, Batch, ResourceEditor, Signal, Value};
+use pdata::{AnyValueView, Batch, ResourceEditor, Value};
 use tokio::time::Instant;
 
 use crate::Config;
@@ -40,7 +40,7 @@ impl DetectionProcessor {
         config: Arc<Config>,
         next: Arc<dyn Consumer>,
     ) -> Result<Self, BoxError> {
-        let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
+        let signal = settings.signal();
         Ok(Self {
             items: ProcessorMetrics::new(&settings, signal),
             id: settings.id.to_string(),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use component::telemetry::ProcessorMetrics;
 use component::{BoxError, Component, ConsumeError, Consumer, Settings};
 use confmap::Problems;
-use pdata::{Batch, Signal};
+use pdata::Batch;
 
 use crate::Config;
 use crate::program::Program;
@@ -24,7 +24,7 @@ impl TransformProcessor {
         config: &Config,
         next: Arc<dyn Consumer>,
     ) -> Result<Self, BoxError> {
-        let signal = settings.pipeline.as_ref().map_or(Signal::Metrics, |pipeline| pipeline.signal());
+        let signal = settings.signal();
         let mut problems = Problems::default();
         let program = Program::new(config, signal, &mut problems);
         problems.into_result()?;

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use component::Host;
-use k8s::{ApiServer, ApiServerConfig, Election, ElectionConfig, Lock};
+use k8s::{ApiServer, ApiServerConfig, Election, ElectionConfig, Lock, Naming};
 use serde_json::json;
 use testkit::FakeApiServer;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::cluster::Cluster;
 use crate::host::golden_tests::{collected, lines};
+use crate::pods::Options;
 use crate::pods::fault_tests::{MINUTE, field, pod, records, rig};
 use crate::pods::golden_tests::collect_twice;
 use crate::pods::test_machine::{Reply, Rig, TestMachine, id, options, uid};
-use crate::pods::{Naming, Options};
 
 /// A record out of a text of [`lines`].
 struct Record {

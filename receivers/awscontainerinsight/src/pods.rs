@@ -3,7 +3,6 @@
 mod blob;
 mod figures;
 mod list;
-mod name;
 mod pending;
 mod records;
 mod resources;
@@ -21,7 +20,6 @@ pub(crate) mod golden_tests;
 pub(crate) mod test_machine;
 
 pub(crate) use list::{KubeletPods, PodList, PodSource};
-pub(crate) use name::Naming;
 pub(crate) use pending::write_pending;
 pub(crate) use records::Options;
 pub(crate) use resources::Totals;

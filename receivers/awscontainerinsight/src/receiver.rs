@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use component::{BoxError, Component, Consumer, Host, Notice, Settings, async_trait};
 use helper::scraper::{Schedule, run};
-use k8s::{Election, ElectionConfig, Lock, Watches};
+use k8s::{Election, ElectionConfig, Lock, Naming, Watches};
 use node::{HostPaths, Version};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -25,7 +25,7 @@ use crate::host::HostSource;
 use crate::identity::Identity;
 use crate::instance::{Described, Instance, InstanceMetadata, InstanceSource, LookUp, NodeObject, look_up};
 use crate::leader::{Lead, stand};
-use crate::pods::{Naming, Options, PodList, PodSource, PodsSource};
+use crate::pods::{Options, PodList, PodSource, PodsSource};
 use crate::record::Records;
 use crate::surroundings::{Orchestrator, Surroundings};
 

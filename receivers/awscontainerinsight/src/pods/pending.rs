@@ -1,8 +1,8 @@
 //! Pods that wait for a node: the only ones of which no node's collector knows.
 
+use k8s::Naming;
 use k8s::row::{Phase, Pod};
 
-use super::name::Naming;
 use super::{Options, blob, status};
 use crate::collector::Moment;
 use crate::identity::Identity;

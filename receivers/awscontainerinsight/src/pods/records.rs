@@ -1,12 +1,12 @@
 //! What is known of pods and containers as records. No reading happens here.
 
 use k8s::row::{Container, ContainerKind, Pod};
+use k8s::{Names, Naming};
 use node::Machine;
 
 use super::blob;
 use super::figures::{ContainerFigures, Files, GroupFigures, PodFigures};
 use super::list::Listed;
-use super::name::{Names, Naming};
 use super::resources::{Share, running_containers};
 use super::status;
 use crate::collector::Moment;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use component::{Host, async_trait};
 use k8s::row::{Pod, Row};
-use k8s::{Interner, Projection};
+use k8s::{Interner, Naming, Projection};
 use pdata::Batch;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::{Naming, Options, PodList, PodSource, PodsSource};
+use super::{Options, PodList, PodSource, PodsSource};
 use crate::cluster::Cluster;
 use crate::collector::Moment;
 use crate::health::Health;

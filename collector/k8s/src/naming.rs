@@ -1,6 +1,6 @@
-//! What a pod is called after: the workload that made it, without asking anybody.
+//! What Container Insights calls a pod after: the workload that made it, without asking anybody.
 
-use k8s::row::{Owner, Pod};
+use crate::row::{Owner, Pod};
 
 /// The label by which a ReplicaSet of a Deployment tells its pods from those of others; its name ends with it.
 const TEMPLATE_HASH: &str = "pod-template-hash";
@@ -13,25 +13,26 @@ const FIRST_MINUTE: u64 = 26_000_000;
 
 /// How pods are named.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Naming {
-    /// The key `prefer_full_pod_name`.
-    pub(crate) prefer_full: bool,
-    /// The key `shorten_job_pod_names`: what upstream makes of Jobs.
-    pub(crate) shorten_jobs: bool,
+pub struct Naming {
+    /// Names that are long are not cut: the key `prefer_full_pod_name`.
+    pub prefer_full: bool,
+    /// What upstream makes of Jobs: the key `shorten_job_pod_names`.
+    pub shorten_jobs: bool,
 }
 
 /// A pod's names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Names<'a> {
+pub struct Names<'a> {
     /// The attribute `PodName`.
-    pub(super) pod_name: &'a str,
+    pub pod_name: &'a str,
     /// Kind and name of each owner, as `pod_owners` tells them.
-    pub(super) owners: Vec<(&'a str, &'a str)>,
+    pub owners: Vec<(&'a str, &'a str)>,
 }
 
 impl Naming {
     /// The names of a pod.
-    pub(super) fn of(self, pod: &Pod) -> Names<'_> {
+    #[must_use]
+    pub fn of(self, pod: &Pod) -> Names<'_> {
         let mut pod_name = None;
         let mut owners = Vec::new();
         let hash = pod.meta.label(TEMPLATE_HASH).map(|hash| &**hash);
@@ -91,8 +92,8 @@ fn deployment<'a>(name: &'a str, hash: Option<&str>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use k8s::row::Row;
-    use k8s::{Interner, Projection};
+    use crate::row::Row;
+    use crate::{Interner, Projection};
 
     use super::*;
 
@@ -121,6 +122,7 @@ mod tests {
         check(usual, set("web-7c9b6d5f4"), "7c9b6d5f4", "web-7c9b6d5f4-x2k8q", "web of Deployment web");
         check(usual, set("a-b-bcd"), "", "p", "a-b of Deployment a-b");
         // Digits that are not among the safe ones: only the label tells.
+        check(usual, set("web-7c9b6d5f4"), "7c9b6d5f4", "web-7c9b6d5f4-x", "web of Deployment web");
         check(usual, set("web-1013"), "1013", "p", "web of Deployment web");
         check(usual, set("web-1013"), "", "p", "web-1013 of ReplicaSet web-1013");
         check(usual, set("web-bc"), "", "p", "web-bc of ReplicaSet web-bc");
@@ -128,6 +130,7 @@ mod tests {
 
         check(usual, job("every-minute-29923849"), "", "p", "every-minute of CronJob every-minute");
         check(usual, job("report-1606789020"), "", "p", "report of CronJob report");
+        check(usual, job("report-29923849"), "", "p", "report of CronJob report");
         check(usual, job("report-20261123"), "", "p", "report-20261123 of Job report-20261123");
         check(usual, job("a.b-c"), "", "p", "a.b-c of Job a.b-c");
         check(cut, job("every-minute-29923849"), "", "p", "every of Job every");
