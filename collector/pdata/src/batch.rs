@@ -356,8 +356,13 @@ impl<'a> Entry<'a> {
     }
 
     fn message_len(&self) -> usize {
-        self.resource.map_or(0, |resource| 1 + varint_len(resource.len() as u64) + resource.len())
-            + self.body.len()
+        Self::message_len_of(self.resource.map(<[u8]>::len), self.body.len())
+    }
+
+    /// The length of an entry whose parts have these lengths, without its own tag and length.
+    #[inline]
+    pub(crate) fn message_len_of(resource: Option<usize>, body: usize) -> usize {
+        resource.map_or(0, |resource| 1 + varint_len(resource as u64) + resource) + body
     }
 
     pub(crate) fn encoded_len(&self) -> usize {
@@ -366,38 +371,41 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn write(&self, out: &mut impl BufMut) {
-        let Some(resource) = self.resource else {
-            put_head(out, self.body.len());
-            out.put_slice(self.body);
-            return;
-        };
-        match (self.message_len(), resource.len()) {
-            // Most: both lengths take two bytes, and are written at once.
-            (len @ 0x80..=0x3fff, inner @ 0x80..=0x3fff) => {
-                let [low, high] = [(len as u8 | 0x80), (len >> 7) as u8];
-                out.put_slice(&[0x0a, low, high, 0x0a, inner as u8 | 0x80, (inner >> 7) as u8]);
-            }
-            (len, inner) => {
-                put_head(out, len);
-                put_head(out, inner);
-            }
+        match self.resource {
+            None => put_head(out, self.body.len()),
+            Some(resource) => match short_head(self.message_len(), resource.len()) {
+                Some(head) => out.put_slice(&head),
+                None => put_heads(out, self.message_len(), resource.len()),
+            },
         }
-        out.put_slice(resource);
+        out.put_slice(self.resource.unwrap_or_default());
         out.put_slice(self.body);
     }
 }
 
-/// Writes the tag of a message in field 1, and its length.
+/// What stands before the resource of an entry where both lengths take two bytes, as most do.
 #[inline]
-fn put_head(out: &mut impl BufMut, len: usize) {
-    match len {
-        0..=0x7f => out.put_slice(&[0x0a, len as u8]),
-        0x80..=0x3fff => out.put_slice(&[0x0a, len as u8 | 0x80, (len >> 7) as u8]),
-        _ => put_long_head(out, len),
-    }
+pub(crate) fn short_head(entry: usize, resource: usize) -> Option<[u8; 6]> {
+    let is_short = |len| matches!(len, 0x80..=0x3fff);
+    let [low, high] = [entry as u8 | 0x80, (entry >> 7) as u8];
+    (is_short(entry) && is_short(resource)).then_some([
+        0x0a,
+        low,
+        high,
+        0x0a,
+        resource as u8 | 0x80,
+        (resource >> 7) as u8,
+    ])
 }
 
-fn put_long_head(out: &mut impl BufMut, len: usize) {
+/// Writes what stands before the resource of an entry.
+pub(crate) fn put_heads(out: &mut impl BufMut, entry: usize, resource: usize) {
+    put_head(out, entry);
+    put_head(out, resource);
+}
+
+/// Writes the tag of a message in field 1, and its length.
+fn put_head(out: &mut impl BufMut, len: usize) {
     out.put_u8(0x0a);
     let mut rest = len as u64;
     while rest >= 0x80 {

@@ -90,6 +90,18 @@ impl Attributes {
         self.pairs.is_empty()
     }
 
+    /// Reads a byte of each part that a processor's cache holds as one: they are there when they are wanted.
+    #[inline]
+    pub fn read(&self) -> u8 {
+        self.encoded.iter().step_by(64).fold(0, |all, byte| all ^ byte)
+    }
+
+    /// Whether the key of a pair has this fingerprint.
+    #[inline]
+    fn may_have(&self, fingerprint: Fingerprint) -> bool {
+        self.bits & fingerprint.bit() != 0 && self.pairs.iter().any(|pair| pair.fingerprint == fingerprint)
+    }
+
     /// Which pair has this key.
     #[inline]
     fn position(&self, fingerprint: Fingerprint, key: &[u8]) -> Option<usize> {
@@ -143,6 +155,15 @@ impl<'a> Layer<'a> {
         }
     }
 
+    /// Whether one of its keys has this fingerprint.
+    #[inline]
+    fn may_have(self, fingerprint: Fingerprint) -> bool {
+        match self {
+            Self::Set(set) => set.may_have(fingerprint),
+            Self::Text { key, .. } | Self::NewText { key, .. } => key.fingerprint() == fingerprint,
+        }
+    }
+
     /// Which of its attributes has this key.
     #[inline]
     fn position(self, fingerprint: Fingerprint, name: &[u8]) -> Option<usize> {
@@ -180,18 +201,21 @@ impl<'a> Layer<'a> {
 
 impl ResourceEditor<'_> {
     /// Adds those attributes of the layers that the resource does not have, and replaces those whose value is an empty
-    /// text: as if the layers were gone through one after the other, but in one pass. `present` are all attributes as
-    /// they are now. Layers that are `apart` have no key in common, and are not compared with each other.
+    /// text: as if the layers were gone through one after the other, but in one pass. Nothing was changed before, and
+    /// `arrived` has read the resource. Layers that are `apart` have no key in common, and are not compared with each
+    /// other.
     #[inline]
-    pub fn fill(&mut self, layers: &[Layer<'_>], present: &Scan<'_>, apart: bool) {
-        let bits = layers.iter().fold(0, |bits, layer| bits | layer.bits());
-        if !apart || (bits & present.bits() != 0 && present.suspects(bits).any(|pair| is_told(layers, pair)))
-        {
-            self.fill_in_parts(layers, present, bits);
+    pub fn fill(&mut self, layers: &[Layer<'_>], arrived: &Scan<'_>, apart: bool) {
+        let (mut bits, mut most) = (0, 0);
+        for layer in layers {
+            bits |= layer.bits();
+            most += layer.encoded_len();
+        }
+        if most == 0 {
             return;
         }
-        let most: usize = layers.iter().map(|layer| layer.encoded_len()).sum();
-        if most == 0 {
+        if !apart || arrived.may_have(bits, |key| layers.iter().any(|layer| layer.may_have(key))) {
+            self.fill_in_parts(layers, bits);
             return;
         }
         let out = self.begin();
@@ -208,12 +232,15 @@ impl ResourceEditor<'_> {
 
     /// [`fill`](Self::fill) where some attributes are there already, or are told more than once.
     #[inline(never)]
-    fn fill_in_parts(&mut self, layers: &[Layer<'_>], present: &Scan<'_>, bits: u64) {
+    fn fill_in_parts(&mut self, layers: &[Layer<'_>], bits: u64) {
         let mut known = Known::new();
         // Those that are there already, and only matter if what is there is empty.
         let mut late = Known::new();
-        for (fingerprint, pair) in present.suspects(bits) {
-            let view = KeyValueView::parse(pair);
+        for view in self.arrived() {
+            let fingerprint = Fingerprint::of(view.key.as_bytes());
+            if bits & fingerprint.bit() == 0 {
+                continue;
+            }
             for (number, layer) in layers.iter().enumerate() {
                 // Only the first pair of a key counts.
                 let Some(at) = layer.position(fingerprint, view.key.as_bytes()) else { continue };
@@ -292,12 +319,6 @@ impl ResourceEditor<'_> {
             }
         }
     }
-}
-
-/// Whether one of the layers has the key of an encoded pair.
-#[inline]
-fn is_told(layers: &[Layer<'_>], (fingerprint, pair): (Fingerprint, &[u8])) -> bool {
-    layers.iter().any(|layer| layer.position(fingerprint, key(pair)).is_some())
 }
 
 /// Whether a value is an empty text, as a missing value and empty bytes are, too.

@@ -47,6 +47,6 @@ pub use build::{
 };
 pub use common::{AnyValueView, ArrayView, KeyValueView, KeyValues, ResourceView, ScopeView};
 pub use fill::{Attributes, Layer};
-pub use resource::{AttributeValue, ResourceEditor, Value};
+pub use resource::{AttributeValue, ResourceEdit, ResourceEditor, Value};
 pub use scan::{Names, Scan, TextKey};
 pub use validate::{InvalidPayload, MAX_DEPTH};

@@ -3,13 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-use crate::batch::{Chunk, Entry, OwnedEntry};
+use crate::batch::{Chunk, Entry, OwnedEntry, put_heads, short_head};
 use crate::wire::{
     FieldValue, Fields, WireType, put_bytes, put_fixed64, put_message, put_tag, put_uint, put_varint,
     varint_len,
 };
 use crate::{AnyValueView, Batch, KeyValueView, KeyValues, ResourceView};
+
+/// So many resources are read before the first of them is edited.
+const GROUP: usize = 32;
+
+/// The room for the head of an entry: most have two lengths of two bytes.
+const HEAD: usize = 6;
 
 /// Chunks whose entries are smaller than this many bytes on average are written anew: slices of them would take more
 /// memory and time than the copy.
@@ -46,10 +53,30 @@ pub trait AttributeValue: sealed::Put {}
 #[derive(Debug)]
 pub struct ResourceEditor<'a> {
     original: &'a [u8],
-    /// The resource as it is now, once it was changed; memory that all editors of a batch share.
+    /// The resource as it is now, once it was changed, from `start` on; memory that all editors of a batch share.
     edited: &'a mut Vec<u8>,
+    start: usize,
     changed: bool,
 }
+
+/// An edit of resources that looks something up for each: group by group, so that it waits for memory once for all of a
+/// group, and not once for each of its resources.
+pub trait ResourceEdit {
+    /// What is found out of a resource before it is edited.
+    type Found<'r>: Default;
+
+    /// Reads a resource, of which these are the attributes. `found` may be of another resource still.
+    fn read<'r>(&mut self, attributes: KeyValues<'r>, found: &mut Self::Found<'r>);
+
+    /// Looks up what the resources of a group are to be given.
+    fn look_up(&mut self, group: &mut [Self::Found<'_>]);
+
+    /// Edits a resource.
+    fn edit(&mut self, editor: &mut ResourceEditor<'_>, found: &Self::Found<'_>);
+}
+
+/// An edit that looks nothing up.
+struct Each<E>(E);
 
 /// The entries of a chunk of which some were edited.
 enum Edited {
@@ -77,10 +104,16 @@ impl Batch {
     /// The items are not copied: a new resource is put before the untouched rest. Entries that are not changed keep
     /// their bytes, chunks without changed entries stay as they are.
     #[must_use]
-    pub fn edit_resources(mut self, mut edit: impl FnMut(&mut ResourceEditor<'_>)) -> Batch {
+    pub fn edit_resources(self, edit: impl FnMut(&mut ResourceEditor<'_>)) -> Batch {
+        self.edit_resources_by(&mut Each(edit))
+    }
+
+    /// The same as [`edit_resources`](Self::edit_resources) in groups.
+    #[must_use]
+    pub fn edit_resources_by(mut self, edit: &mut impl ResourceEdit) -> Batch {
         let mut scratch = Vec::new();
         for chunk in &mut self.chunks {
-            if let Some(edited) = edit_chunk(chunk, &mut scratch, &mut edit) {
+            if let Some(edited) = edit_chunk(chunk, &mut scratch, edit) {
                 *chunk = edited;
             }
         }
@@ -88,29 +121,91 @@ impl Batch {
     }
 }
 
-fn edit_chunk(
-    chunk: &Chunk,
-    scratch: &mut Vec<u8>,
-    edit: &mut impl FnMut(&mut ResourceEditor<'_>),
-) -> Option<Chunk> {
+impl<E: FnMut(&mut ResourceEditor<'_>)> ResourceEdit for Each<E> {
+    type Found<'r> = ();
+
+    fn read<'r>(&mut self, _: KeyValues<'r>, (): &mut ()) {}
+
+    fn look_up(&mut self, _: &mut [()]) {}
+
+    fn edit(&mut self, editor: &mut ResourceEditor<'_>, (): &()) {
+        (self.0)(editor);
+    }
+}
+
+fn edit_chunk<E: ResourceEdit>(chunk: &Chunk, scratch: &mut Vec<u8>, edit: &mut E) -> Option<Chunk> {
     let mut edited: Option<Edited> = None;
-    chunk.entries().enumerate().for_each(|(index, entry)| {
-        let original = entry.resource.unwrap_or_default();
-        let mut editor = ResourceEditor { original, edited: scratch, changed: false };
-        edit(&mut editor);
-        let resource = editor.changed.then_some(&**scratch);
-        match (&mut edited, resource) {
-            (Some(edited), _) => edited.push(chunk, index, entry, resource),
-            (None, Some(new)) => {
-                let growth = new.len().saturating_sub(original.len());
-                edited
-                    .insert(Edited::begin(chunk, index, entry.encoded_len(), growth))
-                    .push(chunk, index, entry, resource);
-            }
-            (None, None) => {}
+    let (mut entries, mut index) = (chunk.entries(), 0);
+    let mut group: SmallVec<[Entry<'_>; GROUP]> = SmallVec::new();
+    let mut found = Vec::new();
+    loop {
+        group.clear();
+        group.extend(entries.by_ref().take(GROUP));
+        if group.is_empty() {
+            return edited.map(|edited| edited.finish(chunk.items));
         }
-    });
-    edited.map(|edited| edited.finish(chunk.items))
+        found.resize_with(group.len(), E::Found::default);
+        for (entry, found) in group.iter().zip(&mut found) {
+            edit.read(KeyValues::new(entry.resource.unwrap_or_default(), 1), found);
+        }
+        edit.look_up(&mut found);
+        for (entry, found) in group.iter().zip(&found) {
+            let edit = |editor: &mut ResourceEditor<'_>| edit.edit(editor, found);
+            edit_entry(&mut edited, chunk, (index, *entry), scratch, edit);
+            index += 1;
+        }
+    }
+}
+
+/// Adds an entry to those that were edited, if any was yet.
+#[inline]
+fn edit_entry(
+    edited: &mut Option<Edited>,
+    chunk: &Chunk,
+    (index, entry): (usize, Entry<'_>),
+    scratch: &mut Vec<u8>,
+    edit: impl FnOnce(&mut ResourceEditor<'_>),
+) {
+    let original = entry.resource.unwrap_or_default();
+    if let Some(Edited::Flat(out)) = edited {
+        let start = out.len() + HEAD;
+        let mut editor = ResourceEditor { original, edited: out, start, changed: false };
+        edit(&mut editor);
+        if editor.changed {
+            complete(out, start, entry.body)
+        } else {
+            entry.write(out)
+        }
+        return;
+    }
+    let mut editor = ResourceEditor { original, edited: scratch, start: 0, changed: false };
+    edit(&mut editor);
+    let resource = editor.changed.then_some(&**scratch);
+    match (edited, resource) {
+        (Some(edited), _) => edited.push(chunk, index, entry, resource),
+        (none, Some(new)) => {
+            let growth = new.len().saturating_sub(original.len());
+            none.insert(Edited::begin(chunk, index, entry.encoded_len(), growth))
+                .push(chunk, index, entry, resource);
+        }
+        (None, None) => {}
+    }
+}
+
+/// Makes an entry of the resource at `start`, which has room for its head before it, and a body.
+#[inline]
+fn complete(out: &mut Vec<u8>, start: usize, body: &[u8]) {
+    let resource = out.len() - start;
+    let entry = Entry::message_len_of(Some(resource), body.len());
+    out.extend_from_slice(body);
+    let room = start - HEAD..start;
+    if let (Some(head), Some(room)) = (short_head(entry, resource), out.get_mut(room.clone())) {
+        room.copy_from_slice(&head);
+    } else {
+        let mut head = Vec::new();
+        put_heads(&mut head, entry, resource);
+        out.splice(room, head);
+    }
 }
 
 impl Edited {
@@ -183,7 +278,8 @@ impl<'a> ResourceEditor<'a> {
 impl ResourceEditor<'_> {
     /// The resource as it is now.
     pub fn resource(&self) -> ResourceView<'_> {
-        ResourceView { message: if self.changed { self.edited } else { self.original } }
+        let edited = self.edited.get(self.start..).unwrap_or_default();
+        ResourceView { message: if self.changed { edited } else { self.original } }
     }
 
     /// The attributes as they are now, in order.
@@ -211,15 +307,15 @@ impl ResourceEditor<'_> {
         let found = std::iter::from_fn(|| next_pair(self.resource().message, &mut at))
             .find_map(|(start, pair)| pair.filter(|pair| pair.key == key).map(|_| start));
         let Some(start) = found else { return false };
-        let end = at;
-        let message = self.begin();
-        let old_len = message.len();
-        put_pair(message, 1, key, &value);
-        let new_len = message.len() - old_len;
-        if let Some(tail) = message.get_mut(start..) {
+        let (start, end) = (self.start + start, self.start + at);
+        let edited = self.begin();
+        let old_len = edited.len();
+        put_pair(edited, 1, key, &value);
+        let new_len = edited.len() - old_len;
+        if let Some(tail) = edited.get_mut(start..) {
             tail.rotate_right(new_len);
         }
-        message.drain(start + new_len..end + new_len);
+        edited.drain(start + new_len..end + new_len);
         // Pairs of the same name further on would still show the old value to those who let the last one win.
         let mut first = true;
         self.drop_where(|pair| pair.key == key && !std::mem::take(&mut first));
@@ -243,10 +339,10 @@ impl ResourceEditor<'_> {
         self.drop_where(|pair| !keep(pair));
     }
 
-    /// The resource as it is now, to be changed.
+    /// The resource as it is now, from `start` on, to be changed.
     pub(crate) fn begin(&mut self) -> &mut Vec<u8> {
         if !self.changed {
-            self.edited.clear();
+            self.edited.resize(self.start, 0);
             self.edited.extend_from_slice(self.original);
             self.changed = true;
         }
@@ -259,7 +355,9 @@ impl ResourceEditor<'_> {
         let found = std::iter::from_fn(|| next_pair(self.resource().message, &mut at))
             .find_map(|(start, pair)| pair.filter(&mut drop).map(|_| start));
         let Some(mut kept) = found else { return false };
-        let message = self.begin();
+        let start = self.start;
+        let edited = self.begin();
+        let message = edited.get_mut(start..).unwrap_or_default();
         while let Some((start, pair)) = next_pair(message, &mut at) {
             if pair.is_some_and(|pair| drop(&pair)) {
                 continue;
@@ -267,7 +365,7 @@ impl ResourceEditor<'_> {
             message.copy_within(start..at, kept);
             kept += at - start;
         }
-        message.truncate(kept);
+        edited.truncate(start + kept);
         true
     }
 }

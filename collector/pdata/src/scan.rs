@@ -5,21 +5,27 @@ use smallvec::SmallVec;
 use crate::wire::{FieldValue, Fields};
 use crate::{AnyValueView, KeyValueView, KeyValues};
 
+/// Of so many attributes of a resource the keys are noted.
+const MOST: usize = 32;
+
 /// Names of attributes whose values are asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     names: Vec<(Fingerprint, Box<str>)>,
-    bits: u64,
+    /// A bit for each of 256 remainders: that of another key is seldom among them.
+    bits: [u64; 4],
 }
 
 /// The attributes of a resource as they were when they were read.
 #[derive(Debug, Default)]
 pub struct Scan<'a> {
-    /// Their keys' fingerprints, and the encoded pairs, in order.
-    pairs: SmallVec<[(Fingerprint, &'a [u8]); 24]>,
+    /// Of their keys, as far as there is room.
+    fingerprints: [Fingerprint; MOST],
+    /// How many there are.
+    count: usize,
     bits: u64,
-    /// Of each name that is asked for, the first pair.
-    asked: SmallVec<[Option<&'a [u8]>; 8]>,
+    /// The place of each name that is asked for and there, and its first pair.
+    asked: SmallVec<[(usize, &'a [u8]); 4]>,
 }
 
 /// The name of an attribute, ready to be compared with those of resources.
@@ -30,7 +36,7 @@ pub struct TextKey<'a> {
 }
 
 /// What keys are compared by first: equal keys have the same, and nearly all others another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint(u32);
 
 impl Fingerprint {
@@ -50,6 +56,12 @@ impl Fingerprint {
     #[inline]
     pub(crate) const fn bit(self) -> u64 {
         1 << (self.0 & 63)
+    }
+
+    /// One of 256 bits.
+    #[inline]
+    const fn place(self) -> (usize, u64) {
+        ((self.0 >> 6 & 3) as usize, self.bit())
     }
 }
 
@@ -87,15 +99,20 @@ impl Names {
             return place;
         }
         let fingerprint = Fingerprint::of(name.as_bytes());
-        self.bits |= fingerprint.bit();
+        let (word, bit) = fingerprint.place();
+        if let Some(word) = self.bits.get_mut(word) {
+            *word |= bit;
+        }
         self.names.push((fingerprint, name.into()));
         self.names.len() - 1
     }
 
-    /// Reads attributes in one pass, into an empty scan; of a key that occurs more than once the first counts.
+    /// Reads attributes in one pass; of a key that occurs more than once the first counts. What the scan held before is
+    /// forgotten.
     #[inline]
     pub fn read<'a>(&self, attributes: KeyValues<'a>, scan: &mut Scan<'a>) {
-        scan.asked.resize(self.names.len(), None);
+        (scan.count, scan.bits) = (0, 0);
+        scan.asked.clear();
         let (message, number) = attributes.into_message();
         let mut rest = message;
         // Nearly all: pairs shorter than 128 bytes, and nothing else before them.
@@ -118,13 +135,23 @@ impl Names {
         let key = key(pair);
         let fingerprint = Fingerprint::of(key);
         scan.bits |= fingerprint.bit();
-        scan.pairs.push((fingerprint, pair));
-        if self.bits & fingerprint.bit() != 0 {
-            let is =
-                |(other, name): &(Fingerprint, Box<str>)| *other == fingerprint && name.as_bytes() == key;
-            if let Some(asked) = self.names.iter().position(is).and_then(|place| scan.asked.get_mut(place)) {
-                asked.get_or_insert(pair);
-            }
+        if let Some(place) = scan.fingerprints.get_mut(scan.count) {
+            *place = fingerprint;
+        }
+        scan.count += 1;
+        let (word, bit) = fingerprint.place();
+        if self.bits.get(word).is_some_and(|word| word & bit != 0) {
+            self.note(fingerprint, key, pair, scan);
+        }
+    }
+
+    /// Notes a pair if its name is asked for.
+    fn note<'a>(&self, fingerprint: Fingerprint, key: &[u8], pair: &'a [u8], scan: &mut Scan<'a>) {
+        let is = |(other, name): &(Fingerprint, Box<str>)| *other == fingerprint && name.as_bytes() == key;
+        if let Some(place) = self.names.iter().position(is)
+            && scan.pair(place).is_none()
+        {
+            scan.asked.push((place, pair));
         }
     }
 }
@@ -133,19 +160,22 @@ impl<'a> Scan<'a> {
     /// The value of the attribute whose name has this place.
     #[inline]
     pub fn value(&self, place: usize) -> Option<AnyValueView<'a>> {
-        self.asked.get(place)?.map(|pair| KeyValueView::parse(pair).value)
+        self.pair(place).map(|pair| KeyValueView::parse(pair).value)
     }
 
-    /// The bits of all keys.
     #[inline]
-    pub(crate) fn bits(&self) -> u64 {
-        self.bits
+    fn pair(&self, place: usize) -> Option<&'a [u8]> {
+        self.asked.iter().find(|(other, _)| *other == place).map(|(_, pair)| *pair)
     }
 
-    /// The pairs whose keys' bits are among these.
+    /// Whether there is a key whose bit is among these, and of which `is` says so; a guess where there are very many.
     #[inline]
-    pub(crate) fn suspects(&self, bits: u64) -> impl Iterator<Item = (Fingerprint, &'a [u8])> {
-        self.pairs.iter().copied().filter(move |(fingerprint, _)| bits & fingerprint.bit() != 0)
+    pub(crate) fn may_have(&self, bits: u64, is: impl Fn(Fingerprint) -> bool) -> bool {
+        if bits & self.bits == 0 {
+            return false;
+        }
+        let noted = self.fingerprints.get(..self.count);
+        noted.is_none_or(|noted| noted.iter().any(|key| bits & key.bit() != 0 && is(*key)))
     }
 }
 

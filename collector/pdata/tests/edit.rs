@@ -325,6 +325,48 @@ fn looking_without_changing_changes_nothing() {
 }
 
 #[test]
+fn resources_may_have_any_length() {
+    // Lengths of one byte, of two and of three, that grow and shrink; some resources stay, and some entries have none.
+    for (before, after) in
+        [(0, 1), (10, 200), (200, 10), (120, 121), (115, 130), (300, 400), (9, 20_000), (20_000, 9)]
+    {
+        let resources = |len: usize, kept: bool| {
+            let text = |len: usize| {
+                format!(
+                    r#"{{"attributes": [{{"key": "a", "value": {{"stringValue": "{}"}}}}]}}"#,
+                    "x".repeat(len)
+                )
+            };
+            let body = r#""scopeLogs": [{"logRecords": [{"body": {"stringValue": "y"}}]}]"#;
+            let entries: Vec<String> = (0..70)
+                .map(|at| match at % 3 {
+                    0 => format!(r#"{{"resource": {}, {body}}}"#, text(if kept { before } else { len })),
+                    1 => format!(r#"{{"resource": {}, {body}}}"#, text(len)),
+                    _ => format!("{{{body}}}"),
+                })
+                .collect();
+            Batch::from_json(
+                Signal::Logs,
+                format!(r#"{{"resourceLogs": [{}]}}"#, entries.join(",")).as_bytes(),
+            )
+            .unwrap()
+        };
+        let mut at = 0;
+        let value = "x".repeat(after);
+        let edited = resources(before, false).edit_resources(|editor| {
+            if at % 3 == 1 {
+                assert!(editor.update("a", value.as_str()));
+                assert_eq!(editor.get("a").and_then(|value| value.as_str()), Some(value.as_str()));
+                editor.insert("b", true);
+                assert!(editor.remove("b"));
+            }
+            at += 1;
+        });
+        assert_eq!(edited, resources(after, true), "{before} {after}");
+    }
+}
+
+#[test]
 fn large_items_are_not_copied() {
     let batch = sample(3, 1000);
     let edited = batch.clone().edit_resources(|editor| {

@@ -92,22 +92,13 @@ pub(crate) struct Run<'a> {
     pub(crate) digest: Option<&'a str>,
 }
 
-/// Room for the texts of one resource, and what is remembered of the one before.
+/// Room for the texts of one resource.
 #[derive(Default)]
-pub(crate) struct Room<'t> {
-    pub(crate) previous: Previous<'t>,
+pub(crate) struct Room {
     pub(crate) own: OwnRoom,
     pub(crate) peer: String,
     pub(crate) instance: String,
     pub(crate) container: ContainerRoom,
-}
-
-/// The pod that was looked for last: resources of a pod, and those of a connection, come one after the other.
-#[derive(Default)]
-pub(crate) struct Previous<'t> {
-    /// The address that it was looked for by, if it was one.
-    address: Option<(usize, IpAddr)>,
-    pod: Option<&'t Entry>,
 }
 
 pub(crate) struct OwnRoom {
@@ -125,13 +116,48 @@ pub(crate) type Keys = SmallVec<[Key<'static>; 4]>;
 pub(crate) type Layers<'a> = SmallVec<[Layer<'a>; 16]>;
 
 impl Entry {
+    /// Reads of each part of the row, and of what it shares with others.
+    #[inline]
+    pub(crate) fn read_rows(&self) -> u8 {
+        let (pod, common) = (&*self.pod, &*self.common);
+        let row = pod.meta.name.len() ^ pod.containers.len();
+        let shared = common.attributes.len() ^ common.containers.len();
+        (row ^ shared) as u8
+            ^ u8::from(pod.host_network)
+            ^ u8::from(pod.node.is_some())
+            ^ u8::from(common.apart)
+    }
+
+    /// Reads of what those refer to.
+    #[inline]
+    pub(crate) fn read_texts(&self) -> u8 {
+        let first = |text: &str| text.as_bytes().first().copied().unwrap_or_default();
+        let node = self.pod.node.as_deref().map_or(0, first);
+        let container =
+            self.common.containers.first().map_or(0, |container| container.attributes.len() as u8);
+        first(&self.pod.meta.name) ^ node ^ self.common.attributes.read() ^ container
+    }
+
+    /// Reads of what is told of the first container.
+    #[inline]
+    pub(crate) fn read_containers(&self) -> u8 {
+        self.common.containers.first().map_or(0, |container| container.attributes.read())
+    }
+
     /// Whether the pod is gone.
     pub(crate) fn is_gone(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.until.is_some())
     }
 
     /// Whether the pod is found by a key, or was not long ago.
+    #[inline]
     pub(crate) fn has(&self, key: &Key<'_>, layout: &Layout) -> bool {
+        // Most keys.
+        if let (BY_UID, [Part::Uid(uid)]) = (key.space, key.parts.as_slice())
+            && self.pod.meta.uid == *uid
+        {
+            return true;
+        }
         self.has_now(key, layout)
             || self.rare.as_ref().is_some_and(|rare| rare.former.iter().any(|former| former.is(key)))
     }
@@ -350,35 +376,6 @@ impl<'a> Chosen<'a> {
     }
 }
 
-impl<'t> Previous<'t> {
-    /// What `look` finds by a key; what was found before if the key is the same.
-    pub(crate) fn find(
-        &mut self,
-        key: &Key<'_>,
-        look: impl FnOnce(&Key<'_>) -> Option<&'t Entry>,
-    ) -> Option<&'t Entry> {
-        let mut address = None;
-        match key.parts.as_slice() {
-            // No other pod is found by the uid of one that is there.
-            [Part::Uid(uid)]
-                if key.space == BY_UID
-                    && self.pod.is_some_and(|pod| !pod.is_gone() && pod.pod.meta.uid == *uid) =>
-            {
-                return self.pod;
-            }
-            [Part::Ip(ip)] => {
-                address = Some((key.space, *ip));
-                if self.address == address {
-                    return self.pod;
-                }
-            }
-            _ => {}
-        }
-        *self = Self { address, pod: look(key) };
-        self.pod
-    }
-}
-
 impl CommonContainer {
     /// A list of one text, as tags and digests are given.
     pub(crate) fn list(text: &str) -> Value {
@@ -395,7 +392,7 @@ impl ContainerRoom {
 
 impl Default for OwnRoom {
     fn default() -> Self {
-        Self { uid: [0; 36], time: [0; 20], ip: String::new() }
+        Self { uid: [0; 36], time: TimeText::default(), ip: String::new() }
     }
 }
 

@@ -45,6 +45,13 @@ struct Place {
     slot: Slot,
 }
 
+/// Where a key seems to lead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) hash: u64,
+    pub(crate) slot: Option<Slot>,
+}
+
 type Page = [Option<Entry>; PAGE];
 
 impl Index {
@@ -76,20 +83,39 @@ impl Snapshot {
         }
     }
 
-    /// The pod of a key.
-    pub(crate) fn get(&self, key: &Key<'_>) -> Option<&Entry> {
-        self.entry(self.find(key)?)
-    }
-
     /// The number of the pod of a key.
     pub(crate) fn find(&self, key: &Key<'_>) -> Option<Slot> {
+        self.find_by(key, self.hasher.hash_one(key))
+    }
+
+    fn find_by(&self, key: &Key<'_>, hash: u64) -> Option<Slot> {
         let layout = self.compiled.associations.layouts.get(key.space)?;
-        let hash = self.hasher.hash_one(key);
-        let fragment = hash as u32;
         let is = |place: &Place| {
-            place.hash == fragment && self.entry(place.slot).is_some_and(|entry| entry.has(key, layout))
+            place.hash == hash as u32 && self.entry(place.slot).is_some_and(|entry| entry.has(key, layout))
         };
-        self.tables.get(table(hash))?.find(spread(fragment), is).map(|place| place.slot)
+        self.tables.get(table(hash))?.find(spread(hash as u32), is).map(|place| place.slot)
+    }
+
+    /// Which pod may be that of a key: without a look at any pod.
+    #[inline]
+    pub(crate) fn candidate(&self, key: &Key<'_>) -> Candidate {
+        let hash = self.hasher.hash_one(key);
+        let table = self.tables.get(table(hash));
+        let place =
+            table.and_then(|table| table.find(spread(hash as u32), |place| place.hash == hash as u32));
+        Candidate { hash, slot: place.map(|place| place.slot) }
+    }
+
+    /// The pod of a key, of which this is the candidate.
+    #[inline]
+    pub(crate) fn confirmed(&self, candidate: Candidate, key: &Key<'_>) -> Option<&Entry> {
+        let layout = self.compiled.associations.layouts.get(key.space)?;
+        let entry = self.entry(candidate.slot?)?;
+        if entry.has(key, layout) {
+            return Some(entry);
+        }
+        // Another key with the same hash came first.
+        self.entry(self.find_by(key, candidate.hash)?)
     }
 
     /// The pod with this number.

@@ -9,6 +9,7 @@ mod cluster;
 mod common;
 mod compile;
 mod config;
+mod enrichment;
 mod entry;
 #[cfg(test)]
 mod entry_tests;

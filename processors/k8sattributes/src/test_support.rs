@@ -89,7 +89,8 @@ impl Cluster {
     /// The pod that readers find by these values.
     pub(crate) fn find(&mut self, layout: usize, values: &[&str]) -> Option<Entry> {
         self.pods.publish();
-        self.index.read().get(&key(&self.compiled, layout, values)).cloned()
+        let (snapshot, key) = (self.index.read(), key(&self.compiled, layout, values));
+        snapshot.confirmed(snapshot.candidate(&key), &key).cloned()
     }
 
     pub(crate) fn get(&mut self, uid: &str) -> Option<Entry> {

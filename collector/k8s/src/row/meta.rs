@@ -64,8 +64,13 @@ pub struct Time(NonZeroU32);
 /// Room for the text of a uid that is a UUID.
 pub type UidText = [u8; 36];
 
-/// Room for the text of a time.
-pub type TimeText = [u8; 20];
+/// Room for the text of a time; the date stays for the next time of the same day.
+#[derive(Debug, Default)]
+pub struct TimeText {
+    /// The day since 1970 that the text is of.
+    day: Option<u32>,
+    text: String,
+}
 
 /// The value of `key` among sorted pairs.
 #[must_use]
@@ -235,25 +240,45 @@ impl Time {
     /// RFC 3339 in UTC, written into `room`: `2026-11-23T18:00:00Z`.
     #[inline]
     pub fn text(self, room: &mut TimeText) -> &str {
-        let (days, seconds) = (self.0.get() / 86_400, self.0.get() % 86_400);
-        // Howard Hinnant's civil_from_days, for days since 1970 only: years begin in March, eras have 400 years.
-        let days = days + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        let year = era * 400 + year_of_era + u32::from(month <= 2);
-        *room = *b"0000-00-00T00:00:00Z";
-        let fields = [year / 100, year % 100, month, day, seconds / 3600, seconds / 60 % 60, seconds % 60];
-        for (start, value) in [0, 2, 5, 8, 11, 14, 17].into_iter().zip(fields) {
-            if let Some([tens, ones]) = room.get_mut(start..start + 2) {
-                (*tens, *ones) = (b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8);
-            }
+        let (day, seconds) = (self.0.get() / 86_400, self.0.get() % 86_400);
+        if room.day != Some(day) {
+            room.day = Some(day);
+            room.text.clear();
+            put_date(day, &mut room.text);
         }
-        std::str::from_utf8(room).unwrap_or_default()
+        room.text.truncate("2026-11-23".len());
+        for (sign, value) in [("T", seconds / 3600), (":", seconds / 60 % 60), (":", seconds % 60)] {
+            room.text.push_str(sign);
+            room.text.push_str(two_digits(value));
+        }
+        room.text.push('Z');
+        &room.text
     }
+}
+
+/// Howard Hinnant's civil_from_days, for days since 1970 only: years begin in March, eras have 400 years.
+fn put_date(day: u32, out: &mut String) {
+    let days = day + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year_of_era + u32::from(month <= 2);
+    for part in [two_digits(year / 100), two_digits(year % 100), "-", two_digits(month), "-", two_digits(day)]
+    {
+        out.push_str(part);
+    }
+}
+
+/// A number below 100.
+#[inline]
+fn two_digits(value: u32) -> &'static str {
+    const ALL: &str = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
+                       5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+    let at = 2 * value as usize;
+    ALL.get(at..at + 2).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -303,6 +328,7 @@ mod tests {
 
     #[test]
     fn times_are_written_as_they_were() {
+        let mut room = TimeText::default();
         for text in [
             "1970-01-01T00:00:01Z",
             "1999-12-31T23:59:59Z",
@@ -312,14 +338,15 @@ mod tests {
             "2026-11-23T18:00:00Z",
             "2100-03-01T00:00:00Z",
             "2106-02-07T06:28:15Z",
+            "2106-02-07T06:28:14Z",
         ] {
-            assert_eq!(Time::parse(text).unwrap().text(&mut [0; 20]), text);
+            assert_eq!(Time::parse(text).unwrap().text(&mut room), text);
         }
         // Every day, and with it every month and leap year.
         for day in 1..49_710 {
-            let time = Time::from_seconds(day * 86_400 + 7).unwrap();
+            let time = Time::from_seconds(day * 86_400 + day).unwrap();
             let expected = jiff::Timestamp::from_second(time.seconds()).unwrap().to_string();
-            assert_eq!(time.text(&mut [0; 20]), expected);
+            assert_eq!(time.text(&mut room), expected);
         }
     }
 }

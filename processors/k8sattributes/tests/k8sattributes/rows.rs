@@ -26,6 +26,22 @@
 //! | E60, E62, E63 unset values and times | `entry_tests::attributes_of_pods` |
 //!
 //! Deadlines are of the monotonic clock (E67), and connections have an address only if they have an IP address (E57).
+//!
+//! The smallest set of inputs and what must come of them, V1 to V17; V18 to V21 are of other processors.
+//!
+//! | Vector | Test |
+//! |---|---|
+//! | V1, V2 Deployments by their ReplicaSets' names | `owner::tests::deployments` |
+//! | V3 CronJobs by their Jobs' names | `owner::tests::cron_jobs` |
+//! | V4, V5 no associations | `association::tests::resources_without_associations` |
+//! | V6 the second association | `association::tests::the_first_association_whose_sources_are_all_there_is_used` |
+//! | V7 keys of a pod that starts, V8 of one in its node's network | `index_tests::keys_come_with_what_they_are_made_of` |
+//! | V9 two pods of one address | `index_tests::an_address_belongs_to_the_pod_that_started_last` |
+//! | V10 a pod that comes again | `index_tests::what_comes_again_is_not_forgotten` |
+//! | V11 to V13 patterns of keys | `rule::tests::attributes_of_labels`, `template::tests::expansion` |
+//! | V14 the name of the service | `entry_tests::attributes_of_pods` |
+//! | V15, V16 ignored pods | `entry_tests::ignored_pods` |
+//! | V17 an image of a digest | `entry_tests::containers` |
 
 use component::{Gates, Host};
 use pdata::Value;
