@@ -46,7 +46,7 @@ const fn effective(id: &'static str, description: &'static str) -> Gate {
 }
 
 /// The gates, sorted by id.
-pub(crate) const GATES: [Gate; 27] = [
+pub(crate) const GATES: [Gate; 28] = [
     alpha("awsemf.nodimrollupdefault", "awsemf: no dimension rollup unless configured"),
     alpha("confmap.enableMergeAppendOption", "merge lists of components by appending"),
     alpha("exporter.awsemf.DisableLegacyResourceToTelemetryConversion", "awsemf: only included and excluded"),
@@ -92,6 +92,7 @@ pub(crate) const GATES: [Gate; 27] = [
     alpha("service.profilesSupport", "the signal profiles"),
     alpha("stanza.synchronousLogEmitter", "stanza: no batching of its own"),
     alpha("telemetry.newPipelineTelemetry", "consumed and produced items of every component"),
+    effective("transform.flatten.logs", "transform: flatten_data"),
 ];
 
 /// Checks the values of `--feature-gates`. Returns those that are on of those that components ask for, and what the user

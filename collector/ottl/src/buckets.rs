@@ -1,12 +1,12 @@
-//! The buckets of histograms as lists of numbers.
+//! What data points have beside numbers: buckets as lists of numbers, quantiles and exemplars as lists of maps.
 
 use pdata::Value;
-use pdata::metrics::BucketsView;
+use pdata::metrics::{BucketsView, ExemplarView, Number};
 use pdata::rewrite::{Change, Field, Part, Place, Point};
 
 use crate::path::Root;
 
-/// What a path to buckets leads to; nothing for points of other kinds.
+/// What a path to them leads to; nothing for points of other kinds.
 pub(crate) fn get(root: Root, place: &Place<'_>) -> Value {
     let ints = |counts: &mut dyn Iterator<Item = u64>| {
         Value::Array(counts.map(|count| Value::Int(count as i64)).collect())
@@ -24,8 +24,44 @@ pub(crate) fn get(root: Root, place: &Place<'_>) -> Value {
             Some(buckets) => ints(&mut buckets.bucket_counts()),
             None => Value::Empty,
         },
+        (Root::Quantiles, Some(Point::Summary(point))) => {
+            let pair = |quantile, value| {
+                map([("quantile", Value::Double(quantile)), ("value", Value::Double(value))])
+            };
+            Value::Array(point.quantile_values().map(|at| pair(at.quantile, at.value)).collect())
+        }
+        (Root::Exemplars, Some(point)) => Value::Array(match point {
+            Point::Number(point) => point.exemplars().map(exemplar).collect(),
+            Point::Histogram(point) => point.exemplars().map(exemplar).collect(),
+            Point::ExponentialHistogram(point) => point.exemplars().map(exemplar).collect(),
+            Point::Summary(_) => return Value::Empty,
+        }),
         _ => Value::Empty,
     }
+}
+
+fn map<const N: usize>(pairs: [(&str, Value); N]) -> Value {
+    Value::KeyValues(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+/// An exemplar under the names of the proto fields, its value under `value`.
+fn exemplar(exemplar: ExemplarView<'_>) -> Value {
+    let attributes = exemplar.filtered_attributes();
+    let attributes = attributes.map(|pair| (pair.key.to_owned(), Value::from(pair.value))).collect();
+    map([
+        ("time_unix_nano", Value::Int(exemplar.time_unix_nano.cast_signed())),
+        (
+            "value",
+            match exemplar.value {
+                Some(Number::Int(value)) => Value::Int(value),
+                Some(Number::Double(value)) => Value::Double(value),
+                None => Value::Empty,
+            },
+        ),
+        ("trace_id", Value::Bytes(exemplar.trace_id.to_vec())),
+        ("span_id", Value::Bytes(exemplar.span_id.to_vec())),
+        ("filtered_attributes", Value::KeyValues(attributes)),
+    ])
 }
 
 /// Sets what a path to buckets leads to. A value of a type that cannot stand there is ignored, as upstream does.

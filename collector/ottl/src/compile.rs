@@ -1,10 +1,12 @@
 //! From expressions to what runs: paths are resolved, arguments counted, regular expressions built.
 
 use confmap::nearest;
+use jiff::tz::TimeZone;
 use pdata::Value;
 use regex::Regex;
 
 use crate::functions::{self, Parameter, Takes};
+use crate::layout::{self, Layout};
 use crate::path::{self, Root, Unknown};
 use crate::syntax::{Argument, Call, CompareOp, Expr, ExprKind, MathOp, Path};
 use crate::value::Val;
@@ -60,6 +62,9 @@ pub(crate) enum Given {
     Get(Get),
     Target(Access),
     Regex(Regex),
+    Function(&'static functions::Converter),
+    TimeFormat(Layout),
+    Location(TimeZone),
 }
 
 #[derive(Debug)]
@@ -100,6 +105,11 @@ impl EditorCall {
 }
 
 impl Arguments {
+    /// Those of a call with one text.
+    pub(crate) fn of_text(function: &'static str, text: String) -> Self {
+        Self { function, given: vec![Given::Get(Get::Literal(Value::String(text)))] }
+    }
+
     pub(crate) fn given(&self, index: usize) -> &Given {
         self.given.get(index).unwrap_or(&Given::Nothing)
     }
@@ -192,16 +202,16 @@ impl Compiler<'_> {
         let known = functions::converters().find(|converter| converter.name == call.name);
         let Some(converter) = known else {
             let names = functions::converters().map(|converter| converter.name);
-            return Err(self.unknown_function(call, "converter", names));
+            return Err(self.unknown_function(call.at, &call.name, "converter", names));
         };
         let arguments = self.arguments(call, converter.name, converter.parameters)?;
         Ok(ConverterCall { arguments, run: converter.run })
     }
 
     pub(crate) fn editor(&self, call: &Call) -> Result<EditorCall, ParseError> {
-        let Some(editor) = functions::EDITORS.iter().find(|editor| editor.name == call.name) else {
-            let names = functions::EDITORS.iter().map(|editor| editor.name);
-            return Err(self.unknown_function(call, "editor", names));
+        let Some(editor) = functions::editors().find(|editor| editor.name == call.name) else {
+            let names = functions::editors().map(|editor| editor.name);
+            return Err(self.unknown_function(call.at, &call.name, "editor", names));
         };
         let arguments = self.arguments(call, editor.name, editor.parameters)?;
         Ok(EditorCall { arguments, run: editor.run })
@@ -209,13 +219,14 @@ impl Compiler<'_> {
 
     fn unknown_function(
         &self,
-        call: &Call,
+        at: usize,
+        name: &str,
         what: &str,
         names: impl Iterator<Item = &'static str> + Clone,
     ) -> ParseError {
-        let help = nearest(&call.name, names.clone())
+        let help = nearest(name, names.clone())
             .or_else(|| Some(format!("known: {}", names.collect::<Vec<_>>().join(", "))));
-        self.error(call.at, format!("unknown {what} `{}`", call.name)).with_help(help)
+        self.error(at, format!("unknown {what} `{name}`")).with_help(help)
     }
 
     fn arguments(
@@ -260,7 +271,9 @@ impl Compiler<'_> {
             let message = format!("{function} takes {} arguments at most", parameters.len());
             return Err(self.error(at, message));
         };
-        parameters.iter().position(|parameter| parameter.name == name).ok_or_else(|| {
+        // As upstream, which accepts `regex_pattern` and `regexPattern` for the same argument.
+        let is_same = |parameter: &Parameter| camel_case(parameter.name).eq(camel_case(name));
+        parameters.iter().position(is_same).ok_or_else(|| {
             let names = parameters.iter().map(|parameter| parameter.name);
             self.error(at, format!("{function} has no argument `{name}`")).with_help(nearest(name, names))
         })
@@ -300,6 +313,41 @@ impl Compiler<'_> {
                 }
                 _ => Err(expected(&format!("one of {}", words.join(", ")))),
             },
+            Takes::Function => {
+                let what = "the name of a converter that takes one value, such as SHA256,";
+                let ExprKind::Enum(name) = &value.kind else { return Err(expected(what)) };
+                let fitting = functions::converters().filter(|converter| converter.takes_one_value());
+                match fitting.clone().find(|converter| converter.name == name) {
+                    Some(converter) => Ok(Given::Function(converter)),
+                    None if functions::converters().any(|converter| converter.name == name) => {
+                        Err(expected(what))
+                    }
+                    None => {
+                        let names = fitting.map(|converter| converter.name);
+                        Err(self.unknown_function(value.at, name, "converter", names))
+                    }
+                }
+            }
+            Takes::TimeFormat | Takes::Location | Takes::Locale => {
+                let ExprKind::Literal(Value::String(text)) = &value.kind else {
+                    return Err(expected("a string literal"));
+                };
+                let given = match parameter.takes {
+                    Takes::TimeFormat => Layout::parse(text).map(Given::TimeFormat),
+                    Takes::Location => layout::time_zone(text).map(Given::Location),
+                    _ => layout::check_locale(text).map(|()| Given::Nothing),
+                };
+                given.map_err(|reason| self.error(value.at, reason))
+            }
         }
     }
+}
+
+/// The characters of `regexPattern` and of `regex_pattern`, which are the same.
+fn camel_case(name: &str) -> impl Iterator<Item = char> {
+    let mut capital = true;
+    name.chars().filter_map(move |c| {
+        let was_capital = std::mem::replace(&mut capital, c == '_');
+        (c != '_').then(|| if was_capital { c.to_ascii_uppercase() } else { c })
+    })
 }

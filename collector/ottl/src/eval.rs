@@ -93,9 +93,12 @@ impl Access {
                 AnyValueView::Int(nanos) => Val::Time(nanos),
                 _ => Val::NIL,
             },
-            Root::BucketCounts(_) | Root::Bounds(_) | Root::Offset(..) | Root::ExponentialCounts(..) => {
-                buckets::get(self.root, place).into()
-            }
+            Root::BucketCounts(_)
+            | Root::Bounds(_)
+            | Root::Offset(..)
+            | Root::ExponentialCounts(..)
+            | Root::Quantiles
+            | Root::Exemplars => buckets::get(self.root, place).into(),
             Root::MetricType => Value::Int(match place.data_kind() {
                 None => 0,
                 Some(DataKind::Gauge) => 1,
@@ -164,6 +167,8 @@ impl Access {
                 | Root::Bounds(_)
                 | Root::Offset(..)
                 | Root::ExponentialCounts(..)
+                | Root::Quantiles
+                | Root::Exemplars
                 | Root::MetricType,
                 _,
             ) => {}

@@ -19,6 +19,7 @@ mod error;
 mod eval;
 mod functions;
 mod groups;
+mod layout;
 mod lexer;
 mod parser;
 mod path;

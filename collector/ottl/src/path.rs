@@ -28,6 +28,10 @@ pub(crate) enum Root {
     Offset(Field, bool),
     /// The counts of the exponential buckets; of those below zero if said so.
     ExponentialCounts(Field, bool),
+    /// The quantiles of a summary, read-only.
+    Quantiles,
+    /// The exemplars of a data point, read-only.
+    Exemplars,
     /// The number of the kind of data, read-only.
     MetricType,
     Cache,
@@ -48,6 +52,7 @@ impl Root {
             | Self::Offset(field, _)
             | Self::ExponentialCounts(field, _) => field.part(),
             Self::Cache => return false,
+            Self::Quantiles | Self::Exemplars => Part::Item,
             Self::MetricType => Part::Metric,
         };
         let level = match part {
@@ -110,6 +115,8 @@ const DATAPOINT: &[Known] = &[
     ("positive.bucket_counts", Part::Item, "positive"),
     ("negative.offset", Part::Item, "negative"),
     ("negative.bucket_counts", Part::Item, "negative"),
+    ("quantile_values", Part::Item, ""),
+    ("exemplars", Part::Item, ""),
 ];
 const LOG: &[Known] = &[
     ("time_unix_nano", Part::Item, "time_unix_nano"),
@@ -206,7 +213,13 @@ fn find(words: &[String], of: &Context, context: &Context) -> Result<Root, Unkno
         Some(inner) => Field::within(context.signal(), *part, proto, inner),
         None => Field::of(context.signal(), *part, proto),
     };
-    let Some(field) = field else { return Ok(Root::MetricType) };
+    let Some(field) = field else {
+        return Ok(match *name {
+            "quantile_values" => Root::Quantiles,
+            "exemplars" => Root::Exemplars,
+            _ => Root::MetricType,
+        });
+    };
     Ok(match *name {
         "body" => Root::Value(field),
         "body.string" => Root::Text(field),

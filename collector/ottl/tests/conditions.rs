@@ -123,6 +123,27 @@ fn paths_of_metrics() {
 }
 
 #[test]
+fn quantiles_and_exemplars() {
+    let check = |data: &str, condition: &str| {
+        let json =
+            format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"m",{data}}}]}}]}}]}}"#);
+        assert_eq!(says(Signal::Metrics, Level::Item, &json, condition), Ok(true), "{condition}");
+    };
+    let summary = r#""summary":{"dataPoints":[{"quantileValues":[{"quantile":0.5,"value":7},{"quantile":1,"value":9}]}]}"#;
+    check(summary, "Len(quantile_values) == 2 and exemplars == nil");
+    check(summary, r#"quantile_values[1]["value"] == 9 and quantile_values[0]["quantile"] == 0.5"#);
+    let gauge = r#""gauge":{"dataPoints":[{"asInt":"1","exemplars":[{"timeUnixNano":"5","asDouble":2.5,"spanId":"0102030405060708",
+        "filteredAttributes":[{"key":"k","value":{"stringValue":"v"}}]}]}]}"#;
+    check(gauge, "Len(exemplars) == 1 and quantile_values == nil");
+    check(gauge, r#"exemplars[0]["value"] == 2.5 and exemplars[0]["span_id"] == 0x0102030405060708"#);
+    check(
+        gauge,
+        r#"exemplars[0]["filtered_attributes"]["k"] == "v" and exemplars[0]["time_unix_nano"] == 5"#,
+    );
+    check(r#""histogram":{"dataPoints":[{"count":"1"}]}"#, "Len(exemplars) == 0");
+}
+
+#[test]
 fn paths_of_spans() {
     let span = |condition: &str| says(Signal::Traces, Level::Item, SPAN, condition);
     assert_eq!(span(r#"name == "GET" and kind == SPAN_KIND_SERVER and kind.string == "Server""#), Ok(true));
@@ -158,6 +179,8 @@ fn converters() {
     log(r#"ParseJSON("{\"a\": {\"b\": 1}}")["a"]["b"] == 1.0"#, true);
     log(r#"ExtractPatterns(body, "(?P<verb>[A-Z]+) (?P<path>\\S+)")["path"] == "/health""#, true);
     log(r#"SHA256("a") == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb""#, true);
+    log(r#"HasPrefix(SHA512(""), "cf83e1357eefb8bd") and Len(SHA512("")) == 128"#, true);
+    log(r#"FNV("") == -3750763034362895579 and FNV("hello world") == 8618312879776256743"#, true);
     log(r#"ContainsValue(attributes["l"], "x") and Bool("true") and Hex(0xff) == "ff""#, true);
     log(r#"IsMatch(target=body, pattern="GET")"#, true);
 }
@@ -244,6 +267,12 @@ fn times() {
     let error =
         says(Signal::Traces, Level::Item, TIMED_SPAN, r#"Duration("soon") > Duration("1s")"#).unwrap_err();
     assert!(error.contains("invalid duration"), "{error}");
+    log(
+        r#"UnixNano(Time("2023-05-06T07:08:09.5+0200", "%Y-%m-%dT%H:%M:%S.%L%z")) == 1683349689500000000"#,
+        true,
+    );
+    log(r#"Time("06 May 2023", "%d %b %Y", locale="en-US") == Unix(1683331200)"#, true);
+    log(r#"FormatTime(Unix(1683331200), "%F %T%z") == "2023-05-06 00:00:00Z""#, true);
 }
 
 #[test]

@@ -245,6 +245,8 @@ fn buckets_are_set() {
         r#"set(explicit_bounds, ["a"])"#,
         "set(positive.offset, 1)",
         "set(bucket_counts, 1)",
+        "set(exemplars, [1])",
+        "set(quantile_values, [])",
     ];
     check(&before, &wrong, &before);
     let exponential = |fields: &str| {
@@ -258,6 +260,32 @@ fn buckets_are_set() {
 }
 
 #[test]
+fn functions_on_what_replaces() {
+    let a = |text: &str| format!(r#"{{"key":"a","value":{{"stringValue":"{text}"}}}},{B}"#);
+    let hash = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
+    attributes(r#"replace_pattern(attributes["a"], "x(\\d)", "$1", SHA256)"#, &a(hash));
+    attributes(
+        r#"replace_pattern(attributes["a"], "(\\d)", "$1", SHA256, "<%s>")"#,
+        &a(&format!("x<{hash}>")),
+    );
+    attributes(r#"replace_pattern(attributes["a"], "q", "$1", SHA256, "bad")"#, &a("x1"));
+    // Each match by itself: none is looked for in what has come of another.
+    attributes(
+        r#"replace_pattern(attributes["a"], "[x1]", "$0$0$0", ToUpperCase, "1x%s")"#,
+        &a("1xXXX1x111"),
+    );
+    attributes(r#"replace_match(attributes["a"], "x*", "Y", ToLowerCase, "%s!")"#, &a("y!"));
+    // Without a function the format says nothing.
+    attributes(r#"replace_match(attributes["a"], "x*", "Y", replacement_format="%s!")"#, &a("Y"));
+    attributes(r#"replace_all_matches(attributes, "x*", "Y", function=ToLowerCase)"#, &a("y"));
+    attributes(r#"replace_all_patterns(attributes, "value", "x", "Y", ToLowerCase, "%s-")"#, &a("y-1"));
+    attributes(
+        r#"replace_all_patterns(attributes, "key", regexPattern="b", replacement="c", function=ToUpperCase)"#,
+        &format!(r#"{A},{{"key":"C","value":{{"intValue":"2"}}}}"#),
+    );
+}
+
+#[test]
 fn errors_leave_the_data_alone() {
     let check = |statement: &str, expected: &str| {
         let (after, errors) = run(&log(AB), Level::Item, &[statement]);
@@ -267,6 +295,17 @@ fn errors_leave_the_data_alone() {
     check(r#"merge_maps(attributes, body, "upsert")"#, "expected map but got nil");
     check("limit(attributes, -1)", "limit: -1 is negative");
     check(r#"limit(attributes, 1, ["a", "b"])"#, "limit: 2 priority keys do not fit the limit of 1");
+    let format = "must be format string containing a single %s and no other format specifiers";
+    for wrong in ["none", "%d", "%s %d"] {
+        let statement = format!(r#"replace_pattern(attributes["a"], "x", "y", SHA256, "{wrong}")"#);
+        check(&statement, &format!("replace_pattern: replacementFormat {format}"));
+    }
+    check(r#"replace_pattern(attributes["a"], "x", "y", Len)"#, "expected string but got int");
+    check(
+        r#"set(body, Time("x", "%F"))"#,
+        r#"Time: parsing time "x": expected a year of four digits but found "x""#,
+    );
+    check(r#"set(body, Time("", "%F"))"#, "Time: time cannot be nil");
     check(r#"set(attributes["a"]["b"], 1)"#, "type string does not support indexing");
 }
 
@@ -284,6 +323,23 @@ fn what_is_no_statement_is_refused() {
         "merge_maps(metadata, {}, \"join\")",
         "expected one of insert, update, upsert as argument `strategy`",
     );
+    check(
+        r#"replace_pattern(name, "a", "b", SHA255)"#,
+        "1:33: unknown converter `SHA255` (did you mean `SHA256`?)",
+    );
+    check(
+        r#"replace_pattern(name, "a", "b", Concat)"#,
+        "1:33: expected the name of a converter that takes one value",
+    );
+    check(r#"replace_pattern(name, "a", "b", "SHA256")"#, "expected the name of a converter");
+    check(r#"replace_pattern(name, patern="a")"#, "replace_pattern has no argument `patern`");
+    check(r#"set(unit, FormatTime(Now(), "%Q"))"#, "1:29: invalid time directive `%Q`");
+    check(
+        r#"set(unit, FormatTime(Now(), unit))"#,
+        "expected a string literal as argument `format` of FormatTime",
+    );
+    check(r#"set(unit, Time(unit, "%F", "No/Where"))"#, "1:28: failed to load location No/Where");
+    check(r#"set(unit, Time(unit, "%F", "", "fr"))"#, "1:32: unsupported locale \"fr\"");
     check("set(name, 1) where name", "1:20: expected a condition");
     check("set(name, target=1, value=2)", "argument `target` of set is given twice");
 }

@@ -195,6 +195,13 @@ impl Batch {
         self
     }
 
+    /// Makes this batch the delivery of `other`, out of which it was made.
+    #[must_use]
+    pub fn delivered_as(mut self, other: &Batch) -> Self {
+        self.deliveries.clone_from(&other.deliveries);
+        self
+    }
+
     /// What fan-outs note, where the batch is [tracked](Self::tracked).
     pub fn deliveries(&self) -> Option<&Deliveries> {
         self.deliveries.as_deref()

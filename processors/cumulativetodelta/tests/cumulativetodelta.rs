@@ -130,6 +130,7 @@ fn points(metric: &MetricView<'_>) -> Vec<String> {
     }
 }
 
+/// Row V21.
 #[tokio::test]
 async fn a_point_is_the_change_since_the_last() {
     let setup = Setup::new("initial_value: drop");
@@ -236,6 +237,7 @@ async fn filters() {
     check("include: {match_type: strict, metrics: [b], metric_types: [sum]}", false).await;
 }
 
+/// Row E80.
 #[tokio::test]
 async fn histograms() {
     let setup = Setup::new("initial_value: drop");
@@ -329,6 +331,7 @@ async fn streams_are_forgotten() {
     check("max_staleness: 0", 1_000_000, true).await;
 }
 
+/// Row E79.
 #[tokio::test(start_paused = true)]
 async fn a_start_time_that_moves_begins_a_stream_each_time_which_is_said() {
     let logs = LogCapture::begin();

@@ -42,6 +42,7 @@ fn gauge(unit: &str, point: &str) -> String {
 
 const TWO_SECONDS: &str = r#""startTimeUnixNano":"1000000000","timeUnixNano":"3000000000""#;
 
+/// Rows V20 and, of equal times, E81.
 #[tokio::test]
 async fn delta_sums_become_gauges() {
     let timed = |value: &str| {

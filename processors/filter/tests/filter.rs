@@ -129,6 +129,7 @@ async fn metric_conditions() {
     check("{}", &["cpu2", "memory1", "disk1"]).await;
 }
 
+/// Row E78.
 #[tokio::test]
 async fn conditions_on_points_hold_for_every_kind() {
     let point = |value: &str| {

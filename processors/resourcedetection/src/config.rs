@@ -17,7 +17,7 @@ use crate::detector::Kind;
 pub struct Config {
     /// The processor's own keys.
     pub detection: DetectionConfig,
-    /// The keys of upstream's HTTP client, at the same level; but for `timeout` without effect.
+    /// The keys of upstream's HTTP client, at the same level: what the EC2 API is asked for tags with.
     pub http: HttpClientConfig,
 }
 

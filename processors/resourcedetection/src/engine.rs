@@ -208,7 +208,7 @@ impl Worker {
         loop {
             let (mut findings, error) = self.attempt(deadline).await;
             let failure = error.or(findings.gap.take());
-            self.state.found(self.index, findings, failure.as_ref().map(Error::causes));
+            self.state.found(self.index, findings, failure.as_ref().map(|error| component::causes(error)));
             let again = self.judge(failure, &mut reported);
             let refresh = Some(self.plan.refresh_interval).filter(|interval| !interval.is_zero());
             let wait = match again {
@@ -251,7 +251,7 @@ impl Worker {
         self.failures
             .add(1, &[KeyValue::new("processor", component.clone()), KeyValue::new("detector", detector)]);
         let (causes, again) =
-            (error.causes(), if error.is_permanent() { Again::OnRefresh } else { Again::Soon });
+            (component::causes(&error), if error.is_permanent() { Again::OnRefresh } else { Again::Soon });
         if std::mem::replace(reported, true) {
             tracing::debug!(component, detector, error = causes, "the detector still fails");
         } else if matches!(again, Again::Soon) {

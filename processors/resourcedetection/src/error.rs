@@ -57,18 +57,4 @@ impl Error {
             Self::Malformed { .. } | Self::Hostname(_) | Self::Timeout(_) => false,
         }
     }
-
-    /// What happened, with all causes.
-    pub(crate) fn causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let next = error.to_string();
-            if !text.contains(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
-        text
-    }
 }

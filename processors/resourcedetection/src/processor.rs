@@ -64,7 +64,7 @@ impl DetectionProcessor {
     fn begin(&self, host: &Host) -> Arc<Detection> {
         let config = &self.config.detection;
         shared::detection(&self.id, format!("{:?}", self.config), || {
-            let sources: Arc<dyn Sources> = Arc::new(Machine::new(config));
+            let sources: Arc<dyn Sources> = Arc::new(Machine::new(&self.config));
             let detectors =
                 config.kinds().into_iter().map(|kind| (kind.name(), kind.detector(config, &sources)));
             let plan = Plan {

@@ -10,11 +10,13 @@ use aws::ecs::{Container, EcsError, Task, TaskMetadata};
 use aws::imds::{Imds, ImdsError, InstanceIdentity};
 use aws::{Session, SessionConfig};
 use bytes::Bytes;
+use confmap::Secret;
 use k8s::{ApiServer, ApiServerConfig};
 use net::dns::Resolver;
 use tokio::sync::OnceCell;
 
-use crate::config::{DetectionConfig, KubernetesConfig};
+use crate::Config;
+use crate::config::KubernetesConfig;
 use crate::detector::Kind;
 use crate::error::Error;
 
@@ -80,6 +82,9 @@ pub(crate) struct Machine {
     imds: Result<Imds, String>,
     identity: OnceCell<Option<InstanceIdentity>>,
     ec2: OnceCell<Ec2>,
+    /// What the tags are asked of EC2 with: upstream's HTTP client is for these alone.
+    tags: SessionConfig,
+    ec2_for_tags: OnceCell<Ec2>,
     /// As the pod's service account.
     in_cluster: OnceCell<ApiServer>,
     /// As the detector `k8s_api` is configured otherwise.
@@ -94,13 +99,17 @@ pub(crate) fn read(sources: &dyn Sources, path: &str) -> std::io::Result<String>
 }
 
 impl Machine {
-    pub(crate) fn new(config: &DetectionConfig) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let tags = tag_session(config);
+        let config = &config.detection;
         // Whoever asks for a pod's metadata outside EC2 should not wait for several attempts to fail.
         let attempts = if config.kinds().contains(&Kind::Ec2) { config.ec2.max_attempts } else { 1 };
         Self {
             imds: Imds::new(attempts.saturating_sub(1)).map_err(|error| error.to_string()),
             identity: OnceCell::new(),
             ec2: OnceCell::new(),
+            tags,
+            ec2_for_tags: OnceCell::new(),
             in_cluster: OnceCell::new(),
             elsewhere: OnceCell::new(),
         }
@@ -109,19 +118,28 @@ impl Machine {
     fn imds(&self) -> Result<&Imds, Error> {
         self.imds.as_ref().map_err(|reason| Error::Setting(reason.clone()))
     }
+}
 
-    async fn ec2(&self, region: &str) -> Result<&Ec2, Error> {
-        let load = async {
-            let config = SessionConfig { region: region.to_owned(), ..SessionConfig::default() };
-            let failed = |source| Error::Request {
-                what: "an AWS session",
-                is_permanent: true,
-                source: Box::new(source),
-            };
-            let session: Session = config.load().await.map_err(failed)?;
-            Ec2::new(&session).map_err(failed)
-        };
-        self.ec2.get_or_try_init(|| load).await
+/// EC2 in a region, by way of a session.
+async fn ec2(config: &SessionConfig, region: &str) -> Result<Ec2, Error> {
+    let config = SessionConfig { region: region.to_owned(), ..config.clone() };
+    let failed =
+        |source| Error::Request { what: "an AWS session", is_permanent: true, source: Box::new(source) };
+    let session: Session = config.load().await.map_err(failed)?;
+    Ec2::new(&session).map_err(failed)
+}
+
+/// The keys of the HTTP client as those of a session, whose timeout is in whole seconds.
+fn tag_session(config: &Config) -> SessionConfig {
+    let timeout = *config.detection.timeout;
+    let seconds = timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() > 0));
+    let tls = &config.http.tls;
+    SessionConfig {
+        proxy_address: Secret::new(config.http.proxy_url.clone()),
+        request_timeout_seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+        no_verify_ssl: tls.insecure_skip_verify,
+        certificate_file_path: tls.common.ca_file.to_string_lossy().into_owned(),
+        ..SessionConfig::default()
     }
 }
 
@@ -177,11 +195,13 @@ impl Sources for Machine {
     }
 
     async fn tags(&self, region: &str, instance_id: &str) -> Result<Vec<Tag>, Error> {
-        self.ec2(region).await?.tags(instance_id).await.map_err(|error| refused("the instance's tags", error))
+        let ec2 = self.ec2_for_tags.get_or_try_init(|| ec2(&self.tags, region)).await?;
+        ec2.tags(instance_id).await.map_err(|error| refused("the instance's tags", error))
     }
 
     async fn instance(&self, region: &str, instance_id: &str) -> Result<Option<Instance>, Error> {
-        self.ec2(region).await?.instance(instance_id).await.map_err(|error| refused("the instance", error))
+        let ec2 = self.ec2.get_or_try_init(async || ec2(&SessionConfig::default(), region).await).await?;
+        ec2.instance(instance_id).await.map_err(|error| refused("the instance", error))
     }
 
     async fn task(&self, uri: &str) -> Result<(Task, Container), Error> {
@@ -246,4 +266,26 @@ fn server(config: &KubernetesConfig) -> Result<ApiServer, Error> {
         is_permanent: true,
         source: Box::new(source),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tags_are_asked_for_with() {
+        let check = |yaml: &str, expected: (&str, i64, bool, &str)| {
+            let session = tag_session(&confmap::from_yaml(yaml).unwrap());
+            let got = (
+                session.proxy_address.expose(),
+                session.request_timeout_seconds,
+                session.no_verify_ssl,
+                session.certificate_file_path.as_str(),
+            );
+            assert_eq!(got, expected, "{yaml}");
+        };
+        check("{}", ("", 5, false, ""));
+        check("{proxy_url: 'http://p:1', timeout: 1500ms}", ("http://p:1", 2, false, ""));
+        check("{timeout: 0s, tls: {insecure_skip_verify: true, ca_file: /ca}}", ("", 0, true, "/ca"));
+    }
 }

@@ -13,6 +13,8 @@ use crate::program::Program;
 pub struct Config {
     /// What becomes of errors of statements.
     pub error_mode: ErrorMode,
+    /// Whether each log record has a resource and a scope of its own while statements run. Needs a feature gate.
+    pub flatten_data: bool,
     /// What is done to metrics.
     pub metric_statements: Groups,
     /// What is done to log records.
@@ -25,6 +27,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             error_mode: ErrorMode::Propagate,
+            flatten_data: false,
             metric_statements: Groups::default(),
             log_statements: Groups::default(),
             trace_statements: Groups::default(),

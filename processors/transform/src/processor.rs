@@ -11,6 +11,9 @@ use pdata::Batch;
 use crate::Config;
 use crate::program::Program;
 
+/// The feature gate of `flatten_data`.
+const FLATTEN_GATE: &str = "transform.flatten.logs";
+
 /// The processor.
 pub(crate) struct TransformProcessor {
     program: Program,
@@ -25,6 +28,13 @@ impl TransformProcessor {
         next: Arc<dyn Consumer>,
     ) -> Result<Self, BoxError> {
         let signal = settings.signal();
+        if config.flatten_data && !settings.gates.is_enabled(FLATTEN_GATE) {
+            return Err(format!(
+                "'flatten_data' requires the '{FLATTEN_GATE}' feature gate to be enabled: start with \
+                 --feature-gates={FLATTEN_GATE}"
+            )
+            .into());
+        }
         let mut problems = Problems::default();
         let program = Program::new(config, signal, &mut problems);
         problems.into_result()?;

@@ -12,6 +12,8 @@ use crate::Config;
 #[derive(Debug, Default)]
 pub(crate) struct Program {
     passes: Vec<Pass>,
+    /// Whether each item has a resource and a scope of its own while the passes run.
+    flat: bool,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,9 @@ impl Program {
                 problems.index(group.index, |problems| program.add(&group, config.error_mode, problems));
             }
         });
+        // Where nothing above the items is written, they may as well share it.
+        let is_flat = config.flatten_data && signal == Signal::Logs;
+        program.flat = is_flat && program.passes.iter().any(Pass::writes_above);
         program
     }
 
@@ -82,7 +87,28 @@ impl Program {
     }
 
     /// Runs all passes.
-    pub(crate) fn run(&self, mut batch: Batch) -> Result<Batch, ConsumeError> {
+    pub(crate) fn run(&self, batch: Batch) -> Result<Batch, ConsumeError> {
+        if !self.flat {
+            return self.run_passes(batch);
+        }
+        let mut joined = Batch::empty(batch.signal()).with_client(batch.client().cloned());
+        self.run_on_each(batch.clone(), &mut joined)?;
+        Ok(joined.group_by_attributes(&[]).batch.delivered_as(&batch))
+    }
+
+    /// Runs all passes on each item by itself. Halves are halved again, so that no byte is copied more than a few times.
+    fn run_on_each(&self, mut batch: Batch, joined: &mut Batch) -> Result<(), ConsumeError> {
+        if batch.items() > 1 {
+            let first = batch.split_off_first(batch.items() / 2);
+            self.run_on_each(first, joined)?;
+            return self.run_on_each(batch, joined);
+        }
+        // Of the same signal: it is never handed back.
+        drop(joined.append(self.run_passes(batch)?));
+        Ok(())
+    }
+
+    fn run_passes(&self, mut batch: Batch) -> Result<Batch, ConsumeError> {
         for pass in &self.passes {
             let mut run = Run { pass, error: None };
             batch = batch.rewrite(&mut run);
@@ -97,8 +123,11 @@ impl Program {
 impl Pass {
     /// Whether another pass may run in the same walk: what this one does to an item is not seen by another item.
     fn takes(&self, next: &Pass) -> bool {
-        let writes_above = self.statements.iter().any(|(_, statement)| statement.writes_above(&self.context));
-        self.open && next.open && self.context == next.context && !writes_above
+        self.open && next.open && self.context == next.context && !self.writes_above()
+    }
+
+    fn writes_above(&self) -> bool {
+        self.statements.iter().any(|(_, statement)| statement.writes_above(&self.context))
     }
 }
 

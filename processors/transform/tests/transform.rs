@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
-use component::{ConsumeError, Kind, PipelineId};
+use std::sync::Arc;
+
+use component::{ConsumeError, Gates, Kind, PipelineId, Settings};
 use confmap::Node;
 use pdata::{Batch, Signal};
 use testkit::contract::ProcessorContract;
@@ -59,6 +61,35 @@ async fn each_group_sees_what_the_groups_before_made_of_the_whole_request() {
     check(flat, &["a", "b"], &logs("b", &["b", "b"])).await;
     let one = r#"log_statements: [{context: log, statements: ['set(resource.attributes["r"], body)', 'set(body, resource.attributes["r"])']}]"#;
     check(one, &["a", "b"], &logs("b", &["a", "b"])).await;
+}
+
+#[tokio::test]
+async fn records_may_have_resources_of_their_own() {
+    let statements = r#"log_statements: ['set(resource.attributes["r"], log.body)']"#;
+    check(statements, &["a", "b", "a"], &logs("a", &["a", "b", "a"])).await;
+    let yaml = format!("flatten_data: true\n{statements}");
+    let factory = transformprocessor::factory();
+    let config = factory.decode(Some(&Node::from_yaml("test", &yaml).unwrap()), "transform").unwrap();
+    let create = |gates: Gates, sink: &Arc<RecordingSink>| {
+        let mut settings = TestTelemetry::default().settings(Kind::Processor, "transform");
+        settings.pipeline = Some(PipelineId::parse("logs").unwrap());
+        factory.create(Settings { gates, ..settings }, &config, sink.clone())
+    };
+    let sink = RecordingSink::new();
+    let refused = create(Gates::default(), &sink).err().unwrap().to_string();
+    assert!(
+        refused.starts_with("'flatten_data' requires the 'transform.flatten.logs' feature gate"),
+        "{refused}"
+    );
+    let processor = create(Gates::new(["transform.flatten.logs"]), &sink).unwrap();
+    let batch = Batch::from_json(Signal::Logs, logs("x", &["a", "b", "a"]).as_bytes()).unwrap().tracked();
+    processor.consume(batch.clone()).await.unwrap();
+    batch.deliveries().unwrap().insert(1, 2);
+    let (got, inner) = (sink.batches().pop().unwrap(), |json: String| json[17..json.len() - 2].to_owned());
+    let expected =
+        format!(r#"{{"resourceLogs":[{},{}]}}"#, inner(logs("a", &["a", "a"])), inner(logs("b", &["b"])));
+    assert_eq!((got.items(), String::from_utf8(got.to_json()).unwrap()), (3, expected));
+    assert!(got.deliveries().unwrap().contains(1, 2), "another delivery");
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ const IDENTITY: &str = r#"{"accountId":"111122223333","instanceId":"i-0abc","ins
 const TASK: &str = r#"{"Cluster":"c1","TaskARN":"arn:aws-cn:ecs:cn-north-1:1:task/c1/abc","Family":"f","Revision":"1",
     "LaunchType":"EC2","Containers":[]}"#;
 const TAGS: &str = "<DescribeTagsResponse><tagSet><item><key>aws:autoscaling:groupName</key><value>asg</value></item>\
-                    <item><key>team</key><value>t</value></item></tagSet></DescribeTagsResponse>";
+                    <item><key>team</key><value>t</value></item>\
+                    <item><key>kubernetes.io/cluster/c1</key><value>owned</value></item></tagSet></DescribeTagsResponse>";
 const POINT: &str = r#"{"resourceMetrics": [{"resource": {"attributes": [{"key": "app", "value": {"stringValue": "a"}}]},
     "scopeMetrics": [{"metrics": [{"name": "m", "gauge": {"dataPoints": [{"asInt": "1", "timeUnixNano": "1",
     "attributes": [{"key": "host", "value": {"stringValue": "h"}}]}]}}]}]}]}"#;
@@ -46,6 +47,8 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
+    // To a proxy, the whole address is said.
+    let line = line.replacen("http://ec2.invalid", "", 1);
     let question =
         format!("{} {}", line.rsplit_once(' ').unwrap_or_default().0, String::from_utf8_lossy(&body));
     let (status, answer) = match question.as_str().trim_end() {
@@ -126,6 +129,40 @@ fn a_task_on_an_instance_in_a_cluster() {
         assert!(log.contains(attribute), "{attribute} is not in\n{log}");
     }
     assert!(!log.contains("-> host: "), "{log}");
+    assert_eq!(collector.stop().unwrap(), Some(0));
+}
+
+/// What the CloudWatch agent detects where nothing else is configured, with the EC2 API behind a proxy.
+#[test]
+fn the_default_of_the_cloudwatch_agent_and_a_proxy() {
+    let (platform, http) = (format!("http://{}", platform()), free_address().unwrap());
+    let processors = format!(
+        "processors:\n  resourcedetection:\n    detectors: [eks, env, ec2]\n    override: true\n    timeout: 30s\n    \
+         proxy_url: {platform}\n    fail_on_error: true\n    \
+         ec2: {{tags: ['^kubernetes.io/cluster/.*$$', '^aws:autoscaling:groupName']}}\n"
+    );
+    let environment = [
+        ("AWS_EC2_METADATA_DISABLED", None),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", Some(platform.as_str())),
+        ("AWS_ENDPOINT_URL_EC2", Some("http://ec2.invalid")),
+        ("OTEL_RESOURCE_ATTRIBUTES", Some("app=b")),
+    ];
+    let config = format!("yaml:{}", yaml(http, &processors, "resourcedetection"));
+    let collector = Collector::start_with(&["--config", &config], &environment).unwrap();
+    collector.wait_for_log("Everything is ready").unwrap();
+    let json = [("content-type", "application/json")];
+    assert_eq!(request(http, "POST", "/v1/metrics", &json, POINT.as_bytes()).unwrap().status, 200);
+    let log = collector.wait_for_log("Value: 1").unwrap();
+    for attribute in [
+        "app: Str(b)",
+        "cloud.platform: Str(aws_ec2)",
+        "host.id: Str(i-0abc)",
+        "ec2.tag.kubernetes.io/cluster/c1: Str(owned)",
+        "ec2.tag.aws:autoscaling:groupName: Str(asg)",
+    ] {
+        assert!(log.contains(attribute), "{attribute} is not in\n{log}");
+    }
+    assert!(!log.contains("ec2.tag.team") && !log.contains("app: Str(a)"), "{log}");
     assert_eq!(collector.stop().unwrap(), Some(0));
 }
 

@@ -28,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("otlp_protobuf", otlp_protobuf),
     ("ottl", statements),
     ("stored_records", stored_records),
+    ("trace_state", trace_state),
 ];
 
 /// How much a compressed body may unfold to.
@@ -337,6 +338,42 @@ pub fn stored_records(bytes: &[u8]) {
     drop(journal);
     let again = open().map(|(journal, pending)| (journal.lost_records(), pending));
     assert!(again.is_ok_and(|again| again == (0, pending)), "what is not acknowledged comes again");
+}
+
+/// Any text as the trace state of a span, in every mode of the sampler: the span is dropped, or what is written of it is a
+/// valid request; and what is kept of a share is kept again of the same share.
+pub fn trace_state(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let span = serde_json::json!({"traceId": "0102030405060708090a0b0c0d0e0f10", "traceState": text});
+    let request = serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
+    let Ok(batch) = Batch::from_json(Signal::Traces, request.to_string().as_bytes()) else { return };
+    for mode in ["hash_seed", "equalizing", "proportional"] {
+        let yaml = format!("{{mode: {mode}, sampling_percentage: 60, fail_closed: true}}");
+        for kept in sampled(&yaml, batch.clone()) {
+            let again = Batch::from_protobuf(Signal::Traces, kept.to_protobuf());
+            assert_eq!((kept.items(), again.as_ref()), (1, Ok(&kept)), "what is kept is a valid request");
+            if mode == "equalizing" {
+                assert_eq!(sampled(&yaml, kept.clone()), [kept], "{text:?}");
+            }
+        }
+    }
+}
+
+/// What the sampler keeps of a batch.
+fn sampled(yaml: &str, batch: Batch) -> Vec<Batch> {
+    let (factory, sink) = (probabilisticsamplerprocessor::factory(), crate::RecordingSink::new());
+    let settings =
+        crate::TestTelemetry::default().settings(component::Kind::Processor, "probabilistic_sampler");
+    let pipeline = component::PipelineId::parse("traces").ok();
+    let settings = component::Settings { pipeline, ..settings };
+    let node = confmap::Node::from_yaml("fuzz", yaml).ok();
+    let config = factory.decode(node.as_ref(), "processors::probabilistic_sampler").ok();
+    let processor = config.and_then(|config| factory.create(settings, &config, sink.clone()).ok());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
+    assert!(processor.is_some() && runtime.is_some(), "a sampler");
+    let (Some(processor), Some(runtime)) = (processor, runtime) else { return Vec::new() };
+    assert!(runtime.block_on(processor.consume(batch)).is_ok(), "nothing is refused");
+    sink.batches()
 }
 
 /// Does with an accepted batch everything that a pipeline can do with it.

@@ -3,7 +3,6 @@
 use pdata::metrics::Data;
 use pdata::rewrite::{Field, Part};
 use pdata::{AnyValueView, KeyValues, Value};
-use sha2::{Digest, Sha256};
 
 use super::{Converter, Takes, format, optional, parameter};
 use crate::compile::Arguments;
@@ -102,7 +101,6 @@ pub(crate) const CONVERTERS: &[Converter] = &[
     },
     Converter { name: "Len", parameters: TARGET, run: len },
     Converter { name: "ParseJSON", parameters: TARGET, run: parse_json },
-    Converter { name: "SHA256", parameters: TARGET, run: sha256 },
     Converter {
         name: "Split",
         parameters: &[parameter("target", Takes::Any), parameter("delimiter", Takes::Any)],
@@ -309,10 +307,6 @@ fn to_hex<'v>(arguments: &'v Arguments, env: &'v Env<'_, '_>) -> Converted<'v> {
         _ => return Err(value.mismatch("bytes, string or number")),
     };
     Ok(Value::String(text).into())
-}
-
-fn sha256<'v>(arguments: &'v Arguments, env: &'v Env<'_, '_>) -> Converted<'v> {
-    Ok(Value::String(value::hex(&Sha256::digest(arguments.text(0, env)?.as_bytes()))).into())
 }
 
 /// The named groups of the first match; an empty map without one.

@@ -53,31 +53,6 @@ pub(crate) const EDITORS: &[Editor] = &[
         ],
         run: merge_maps,
     },
-    Editor {
-        name: "replace_all_matches",
-        parameters: &[TARGET, parameter("pattern", Takes::Glob), parameter("replacement", Takes::Any)],
-        run: replace_all_matches,
-    },
-    Editor {
-        name: "replace_all_patterns",
-        parameters: &[
-            TARGET,
-            parameter("mode", Takes::One(&["key", "value"])),
-            parameter("pattern", Takes::Pattern),
-            parameter("replacement", Takes::Any),
-        ],
-        run: replace_all_patterns,
-    },
-    Editor {
-        name: "replace_match",
-        parameters: &[TARGET, parameter("pattern", Takes::Glob), parameter("replacement", Takes::Any)],
-        run: replace_match,
-    },
-    Editor {
-        name: "replace_pattern",
-        parameters: &[TARGET, parameter("pattern", Takes::Pattern), parameter("replacement", Takes::Any)],
-        run: replace_pattern,
-    },
     Editor { name: "set", parameters: &[TARGET, parameter("value", Takes::Any)], run: set },
     Editor { name: "truncate_all", parameters: &[TARGET, parameter("limit", Takes::Any)], run: truncate_all },
 ];
@@ -178,79 +153,6 @@ fn merge_maps(arguments: &Arguments, env: &mut Env<'_, '_>) -> Result<(), EvalEr
                 _ => {}
             }
         }
-        changed
-    })
-}
-
-/// Replaces the matches in a string; other targets stay.
-fn replace_pattern(arguments: &Arguments, env: &mut Env<'_, '_>) -> Result<(), EvalError> {
-    let (target, regex) = (arguments.target(0)?, arguments.regex(1)?);
-    let new = {
-        let value = target.get(env)?;
-        let Shape::Text(text) = value.shape() else { return Ok(()) };
-        if !regex.is_match(text) {
-            return Ok(());
-        }
-        regex.replace_all(text, arguments.text(2, env)?).into_owned()
-    };
-    target.set(env, Value::String(new))
-}
-
-/// Replaces a string that matches as a whole.
-fn replace_match(arguments: &Arguments, env: &mut Env<'_, '_>) -> Result<(), EvalError> {
-    let (target, regex) = (arguments.target(0)?, arguments.regex(1)?);
-    let matches = match target.get(env)?.shape() {
-        Shape::Text(text) => regex.is_match(text),
-        _ => false,
-    };
-    if matches {
-        let replacement = arguments.text(2, env)?;
-        target.set(env, Value::String(replacement))?;
-    }
-    Ok(())
-}
-
-fn replace_all_matches(arguments: &Arguments, env: &mut Env<'_, '_>) -> Result<(), EvalError> {
-    let (regex, replacement) = (arguments.regex(1)?, arguments.text(2, env)?);
-    maps::map_texts(arguments.target(0)?, env, |text| regex.is_match(text).then(|| replacement.clone()))
-}
-
-fn replace_all_patterns(arguments: &Arguments, env: &mut Env<'_, '_>) -> Result<(), EvalError> {
-    let (regex, replacement) = (arguments.regex(2)?, arguments.text(3, env)?);
-    let target = arguments.target(0)?;
-    let replaced =
-        |text: &str| regex.is_match(text).then(|| regex.replace_all(text, &replacement).into_owned());
-    if arguments.text(1, env)? == "value" {
-        return maps::map_texts(target, env, replaced);
-    }
-    maps::edit(target, env, |pairs| {
-        let mut changed = false;
-        for index in 0..pairs.len() {
-            let Some((new, value)) =
-                pairs.get(index).and_then(|(key, value)| Some((replaced(key)?, value.clone())))
-            else {
-                continue;
-            };
-            changed = true;
-            match pairs.iter().position(|(key, _)| *key == new) {
-                Some(other) if other != index => {
-                    // The name is taken: the renamed entry takes its place, and leaves its own empty.
-                    if let Some(pair) = pairs.get_mut(other) {
-                        pair.1 = value;
-                    }
-                    if let Some(pair) = pairs.get_mut(index) {
-                        pair.0.clear();
-                        pair.1 = Value::Empty;
-                    }
-                }
-                _ => {
-                    if let Some(pair) = pairs.get_mut(index) {
-                        pair.0 = new;
-                    }
-                }
-            }
-        }
-        pairs.retain(|(key, value)| !(key.is_empty() && *value == Value::Empty));
         changed
     })
 }

@@ -31,12 +31,21 @@ pub(super) fn edit(
     env: &mut Env<'_, '_>,
     edit: impl FnOnce(&mut Vec<(String, Value)>) -> bool,
 ) -> Result<(), EvalError> {
+    try_edit(access, env, |pairs, _| Ok(edit(pairs)))
+}
+
+/// The same for what may fail, or needs what the statement runs on; nothing changes if it fails.
+pub(super) fn try_edit(
+    access: &Access,
+    env: &mut Env<'_, '_>,
+    edit: impl FnOnce(&mut Vec<(String, Value)>, &Env<'_, '_>) -> Result<bool, EvalError>,
+) -> Result<(), EvalError> {
     let value = access.get(env)?;
     let mut pairs = match value.clone().into_value() {
         Value::KeyValues(pairs) => pairs,
         _ => return Err(value.mismatch("map")),
     };
-    if edit(&mut pairs) {
+    if edit(&mut pairs, env)? {
         access.set(env, Value::KeyValues(pairs))?;
     }
     Ok(())

@@ -5,26 +5,33 @@
 mod converters;
 mod editors;
 mod format;
+mod hashes;
 mod maps;
+mod replace;
 mod times;
 
 use std::borrow::Cow;
 
 use crate::compile::{Access, Arguments, Given};
+use crate::layout::Layout;
 use crate::value::{Shape, Val};
 use crate::{Env, EvalError};
-
-pub(crate) use editors::EDITORS;
 
 pub(crate) type RunConverter = for<'v> fn(&'v Arguments, &'v Env<'_, '_>) -> Result<Val<'v>, EvalError>;
 pub(crate) type RunEditor = fn(&Arguments, &mut Env<'_, '_>) -> Result<(), EvalError>;
 
 /// All functions that give a value.
 pub(crate) fn converters() -> impl Iterator<Item = &'static Converter> + Clone {
-    converters::CONVERTERS.iter().chain(times::CONVERTERS)
+    converters::CONVERTERS.iter().chain(hashes::CONVERTERS).chain(times::CONVERTERS)
+}
+
+/// All functions that change something.
+pub(crate) fn editors() -> impl Iterator<Item = &'static Editor> + Clone {
+    editors::EDITORS.iter().chain(replace::EDITORS)
 }
 
 /// A function that gives a value.
+#[derive(Debug)]
 pub(crate) struct Converter {
     pub(crate) name: &'static str,
     pub(crate) parameters: &'static [Parameter],
@@ -39,6 +46,7 @@ pub(crate) struct Editor {
 }
 
 /// A parameter of a function.
+#[derive(Debug)]
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) takes: Takes,
@@ -58,6 +66,14 @@ pub(crate) enum Takes {
     Glob,
     /// One of these words.
     One(&'static [&'static str]),
+    /// The name of a converter that takes one value.
+    Function,
+    /// The form of a time in text, written out.
+    TimeFormat,
+    /// The name of a time zone, written out.
+    Location,
+    /// The language of names in a time, written out.
+    Locale,
 }
 
 const fn parameter(name: &'static str, takes: Takes) -> Parameter {
@@ -68,13 +84,24 @@ const fn optional(name: &'static str, takes: Takes) -> Parameter {
     Parameter { name, takes, optional: true }
 }
 
+impl Converter {
+    /// Whether it can stand as an argument that other functions call with a text.
+    pub(crate) fn takes_one_value(&self) -> bool {
+        matches!(self.parameters, [Parameter { takes: Takes::Any, .. }])
+    }
+}
+
 impl Arguments {
     /// The value of an argument; nil for one that is not given.
     fn value<'v>(&'v self, index: usize, env: &'v Env<'_, '_>) -> Result<Val<'v>, EvalError> {
         match self.given(index) {
             Given::Get(get) => get.get(env),
             Given::Target(access) => access.get(env),
-            Given::Nothing | Given::Regex(_) => Ok(Val::NIL),
+            Given::Nothing
+            | Given::Regex(_)
+            | Given::Function(_)
+            | Given::TimeFormat(_)
+            | Given::Location(_) => Ok(Val::NIL),
         }
     }
 
@@ -141,6 +168,13 @@ impl Arguments {
         match self.given(index) {
             Given::Regex(regex) => Ok(regex),
             _ => Err(self.error("a pattern is missing")),
+        }
+    }
+
+    fn layout(&self, index: usize) -> Result<&Layout, EvalError> {
+        match self.given(index) {
+            Given::TimeFormat(layout) => Ok(layout),
+            _ => Err(self.error("a format is missing")),
         }
     }
 

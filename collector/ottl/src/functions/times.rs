@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use pdata::Value;
 
 use super::{Converter, Takes, optional, parameter};
-use crate::compile::Arguments;
+use crate::compile::{Arguments, Given};
 use crate::value::Val;
 use crate::{Env, EvalError};
 
@@ -26,6 +26,11 @@ pub(crate) const CONVERTERS: &[Converter] = &[
         run: |arguments, env| part(arguments, env, |at| at.day().into()),
     },
     Converter { name: "Duration", parameters: DURATION, run: to_duration },
+    Converter {
+        name: "FormatTime",
+        parameters: &[parameter("time", Takes::Any), parameter("format", Takes::TimeFormat)],
+        run: format_time,
+    },
     Converter {
         name: "Hour",
         parameters: TIME,
@@ -67,6 +72,16 @@ pub(crate) const CONVERTERS: &[Converter] = &[
     },
     Converter { name: "Seconds", parameters: DURATION, run: |arguments, env| float(arguments, env, 1e9) },
     Converter {
+        name: "Time",
+        parameters: &[
+            parameter("time", Takes::Any),
+            parameter("format", Takes::TimeFormat),
+            optional("location", Takes::Location),
+            optional("locale", Takes::Locale),
+        ],
+        run: to_time,
+    },
+    Converter {
         name: "TruncateTime",
         parameters: &[parameter("time", Takes::Any), parameter("duration", Takes::Any)],
         run: truncate_time,
@@ -105,6 +120,25 @@ type Converted<'v> = Result<Val<'v>, EvalError>;
 fn now<'v>(_: &'v Arguments, _: &'v Env<'_, '_>) -> Converted<'v> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Val::Time(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)))
+}
+
+/// Without a location, times are of UTC.
+fn to_time<'v>(arguments: &'v Arguments, env: &'v Env<'_, '_>) -> Converted<'v> {
+    let text = arguments.text(0, env)?;
+    if text.is_empty() {
+        return Err(arguments.error("time cannot be nil"));
+    }
+    let home = match arguments.given(2) {
+        Given::Location(zone) => zone,
+        _ => &TimeZone::UTC,
+    };
+    let time = arguments.layout(1)?.read(&text, home, jiff::Timestamp::now());
+    time.map(Val::Time).map_err(|reason| arguments.error(reason))
+}
+
+fn format_time<'v>(arguments: &'v Arguments, env: &'v Env<'_, '_>) -> Converted<'v> {
+    let text = arguments.layout(1)?.write(arguments.time(0, env)?);
+    text.map(|text| Value::String(text).into()).map_err(|reason| arguments.error(reason))
 }
 
 fn to_duration<'v>(arguments: &'v Arguments, env: &'v Env<'_, '_>) -> Converted<'v> {

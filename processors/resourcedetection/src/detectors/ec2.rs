@@ -73,7 +73,7 @@ impl Detector for Ec2 {
             }
             Ok(None) => return Ok(()),
             Err(error) if error.is_permanent() && !self.config.fail_on_missing_metadata => {
-                tracing::warn!(detector = "ec2", error = error.causes(), "no instance metadata");
+                tracing::warn!(detector = "ec2", error = component::causes(&error), "no instance metadata");
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -165,7 +165,7 @@ mod tests {
         let (found, _) = detect("{}", Fake::default()).await;
         assert!(found.unwrap().attributes.is_empty());
         let (found, _) = detect("fail_on_missing_metadata: true", Fake::default()).await;
-        assert!(found.unwrap_err().causes().contains("hop limit"));
+        assert!(component::causes(&found.unwrap_err()).contains("hop limit"));
     }
 
     #[tokio::test]

@@ -198,7 +198,7 @@ mod tests {
     async fn a_task_whose_arn_is_none() {
         for arn in ["", "arn:aws:ecs:r:a", "task/c1/1"] {
             let error = detect(&format!(r#"{{"TaskARN": "{arn}"}}"#)).await.unwrap_err();
-            assert!(error.causes().contains("is not the ARN of a task"), "{error}");
+            assert!(component::causes(&error).contains("is not the ARN of a task"), "{error}");
         }
     }
 

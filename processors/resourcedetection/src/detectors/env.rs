@@ -115,6 +115,7 @@ mod tests {
         check(&[("OTEL_RESOURCE_ATTRIBUTES", text)], expected).await;
     }
 
+    /// Row V18, and of row V19 the texts that are ASCII.
     #[tokio::test]
     async fn texts() {
         check_text("", Ok(&[])).await;
@@ -146,7 +147,7 @@ mod tests {
         check(&[("OTEL_RESOURCE_ATTRIBUTES", "k=new"), ("OTEL_RESOURCE", "k=old")], Ok(&["k=new"])).await;
     }
 
-    /// Row E77.
+    /// Row E77, and the rest of row V19: there upstream gives up.
     #[tokio::test]
     async fn attributes_with_non_ascii() {
         let fake = Fake::default().with_variable("OTEL_RESOURCE_ATTRIBUTES", "k=v,übetween=w,j=ä,l=m");
