@@ -84,7 +84,7 @@ impl CredentialsCache {
             Err(error) => match self.held().filter(|held| held.holds(now)) {
                 Some(old) => {
                     tracing::warn!(
-                        error = causes(&error),
+                        error = component::causes(&error),
                         "fetching new AWS credentials failed, the old ones are still good"
                     );
                     self.hold(Held { renewal: Some(now + PAUSE), ..old.clone() });
@@ -118,22 +118,6 @@ impl Held {
     fn holds(&self, now: SystemTime) -> bool {
         self.credentials.expiry().is_none_or(|expiry| expiry > now)
     }
-}
-
-/// An error with its causes, in words alone: the debug text of the SDK's errors may hold what a service answered.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        error = cause;
-    }
-    // A chain of providers lists its attempts in lines.
-    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// When credentials that were fetched `now` are fetched anew.

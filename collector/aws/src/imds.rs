@@ -133,7 +133,7 @@ impl Imds {
         let region = self.get("/latest/meta-data/placement/region").await;
         region
             .inspect_err(|error| {
-                tracing::debug!(error = crate::credentials::causes(error), "no region in instance metadata");
+                tracing::debug!(error = component::causes(error), "no region in instance metadata");
             })
             .ok()
     }

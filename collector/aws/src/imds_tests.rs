@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 
 use super::*;
-use crate::credentials::causes;
 use crate::testing::{Answer, Asked, Fake};
+use component::causes;
 
 fn at(url: &str) -> Imds {
     let requests = Requests::new(HttpClientConfig::default()).unwrap();

@@ -16,4 +16,4 @@ mod sign;
 mod testing;
 
 pub use endpoint::EndpointError;
-pub use session::{Session, SessionConfig, SessionError};
+pub use session::{Session, SessionConfig, SessionError, StaticKeys};

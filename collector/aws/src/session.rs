@@ -13,6 +13,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_runtime::env_config::section::EnvConfigSections;
@@ -22,7 +23,7 @@ use http::Uri;
 use net::{HttpClientConfig, TlsClientConfig, TlsConfig};
 use serde::Deserialize;
 
-use crate::credentials::{CredentialsCache, causes};
+use crate::credentials::CredentialsCache;
 use crate::endpoint::{EC2, EndpointError, LOGS, Shared};
 use crate::http::Requests;
 use crate::{ecs, imds::Imds};
@@ -66,6 +67,20 @@ pub struct SessionConfig {
     pub certificate_file_path: String,
     /// How often instance metadata are asked again.
     pub imds_retries: i64,
+    /// Keys to sign with in place of all that is looked for. Only components whose configuration has them set them.
+    #[serde(skip)]
+    pub keys: StaticKeys,
+}
+
+/// Keys that stand in a configuration. What is empty is not set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StaticKeys {
+    /// The access key's id.
+    pub access_key: Secret,
+    /// The secret access key.
+    pub secret_key: Secret,
+    /// The token of temporary keys.
+    pub token: Secret,
 }
 
 /// Why there is no session.
@@ -133,7 +148,34 @@ impl Default for SessionConfig {
             shared_credentials_file: Vec::new(),
             certificate_file_path: String::new(),
             imds_retries: 0,
+            keys: StaticKeys::default(),
         }
+    }
+}
+
+impl StaticKeys {
+    /// Reports what is missing; the caller is where the keys `access_key`, `secret_key` and `token` are.
+    pub fn validate(&self, problems: &mut Problems) {
+        let all =
+            [("access_key", &self.access_key), ("secret_key", &self.secret_key), ("token", &self.token)];
+        let Some((given, _)) = all.iter().rfind(|(_, secret)| !secret.is_empty()) else { return };
+        // A token is for temporary keys only.
+        for (key, _) in all.iter().filter(|(key, secret)| *key != "token" && secret.is_empty()) {
+            problems.at(key, |problems| {
+                problems.report_with_help(
+                    format!("must be set together with {given}"),
+                    "set both access_key and secret_key, or none of them to use the role of the environment",
+                );
+            });
+        }
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        let Self { access_key, secret_key, token } = self;
+        let is_set = !(access_key.is_empty() && secret_key.is_empty());
+        let token = Some(token.expose().to_owned()).filter(|token| !token.is_empty());
+        is_set
+            .then(|| Credentials::new(access_key.expose(), secret_key.expose(), token, None, "Configuration"))
     }
 }
 
@@ -207,7 +249,7 @@ impl SessionConfig {
             Ok(sections) => Ok(Some(sections)),
             Err(error) if self.profile.is_empty() && self.shared_credentials_file.is_empty() => {
                 tracing::warn!(
-                    error = causes(&error),
+                    error = component::causes(&error),
                     "the shared configuration files of AWS cannot be used"
                 );
                 Ok(None)
@@ -263,8 +305,26 @@ impl SessionConfig {
         }
     }
 
-    /// Upstream's order: environment, web identity, profile, container, instance; a profile that is named comes first.
+    /// Keys of the configuration or else the chain of those who may know some, and the role on top.
     async fn credentials(
+        &self,
+        region: &str,
+        shared: &Shared<'_>,
+        requests: &Requests,
+        files: EnvConfigFiles,
+    ) -> SharedCredentialsProvider {
+        let base = match self.keys.credentials() {
+            Some(keys) => SharedCredentialsProvider::new(keys),
+            None => self.chain(region, shared, requests, files.clone()),
+        };
+        match self.role_arn.as_str() {
+            "" => base,
+            role => SharedCredentialsProvider::new(self.assume(role, region, requests, files, base).await),
+        }
+    }
+
+    /// Upstream's order: environment, web identity, profile, container, instance; a profile that is named comes first.
+    fn chain(
         &self,
         region: &str,
         shared: &Shared<'_>,
@@ -279,8 +339,7 @@ impl SessionConfig {
             .with_use_dual_stack(Some(shared.dual_stack()));
         let environment = EnvironmentVariableCredentialsProvider::new();
         let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
-        let mut profile =
-            ProfileFileCredentialsProvider::builder().configure(&config).profile_files(files.clone());
+        let mut profile = ProfileFileCredentialsProvider::builder().configure(&config).profile_files(files);
         if !self.profile.is_empty() {
             profile = profile.profile_name(self.profile.as_str());
         }
@@ -297,11 +356,7 @@ impl SessionConfig {
         let chain = chain
             .or_else("EcsContainer", EcsCredentialsProvider::builder().configure(&config).build())
             .or_else("Ec2InstanceMetadata", ImdsCredentialsProvider::builder().configure(&config).build());
-        let chain = SharedCredentialsProvider::new(chain);
-        match self.role_arn.as_str() {
-            "" => chain,
-            role => SharedCredentialsProvider::new(self.assume(role, region, requests, files, chain).await),
-        }
+        SharedCredentialsProvider::new(chain)
     }
 
     /// A provider that assumes a role with the region's STS, never through `endpoint`, `proxy_address` or with

@@ -45,6 +45,69 @@ async fn secrets_are_not_shown() {
     assert_eq!(format!("{:?}", config.load().await.unwrap()), r#"Session { region: "r", .. }"#);
 }
 
+fn keys(access_key: &str, secret_key: &str, token: &str) -> StaticKeys {
+    StaticKeys {
+        access_key: Secret::new(access_key),
+        secret_key: Secret::new(secret_key),
+        token: Secret::new(token),
+    }
+}
+
+#[test]
+fn keys_of_a_configuration_belong_together() {
+    let check = |keys: StaticKeys, expected: &[&str]| {
+        let mut problems = Problems::default();
+        keys.validate(&mut problems);
+        let text = problems.to_string();
+        assert_eq!(
+            text.lines().filter(|line| line.contains("must be set")).count(),
+            expected.len(),
+            "{text}"
+        );
+        assert!(expected.iter().all(|expected| text.contains(expected)), "{text}");
+        assert!(!text.contains("HUSH"), "{text}");
+    };
+    check(keys("", "", ""), &[]);
+    check(keys("HUSH1", "HUSH2", ""), &[]);
+    check(keys("HUSH1", "HUSH2", "HUSH3"), &[]);
+    check(keys("HUSH1", "", ""), &["secret_key: must be set together with access_key"]);
+    check(keys("", "HUSH2", ""), &["access_key: must be set together with secret_key"]);
+    check(
+        keys("", "", "HUSH3"),
+        &["access_key: must be set together with token", "secret_key: must be set together with token"],
+    );
+    check(keys("HUSH1", "", "HUSH3"), &["secret_key: must be set together with token"]);
+}
+
+#[tokio::test]
+async fn keys_of_a_configuration_are_used_and_not_shown() {
+    let logs = testkit::LogCapture::begin();
+    // A token in the answer, as services repeat what was signed.
+    let fake = Fake::start(|asked: &Asked| -> Answer {
+        let token = asked.header("x-amz-security-token").unwrap_or_default();
+        let message = format!("should have been HUSH-id {token} HUSH-key");
+        let error = format!("<Error><Code>SignatureDoesNotMatch</Code><Message>{message}</Message></Error>");
+        (403, "content-type: text/xml\r\n", format!("<Response><Errors>{error}</Errors></Response>"))
+    });
+    let config = with(|session| {
+        session.keys = keys("HUSH-id", "HUSH-key", "HUSH-token");
+        session.region = "r".into();
+        session.endpoint = fake.url();
+    });
+    let session = config.load().await.unwrap();
+    let error = crate::ec2::Ec2::new(&session).unwrap().tags("i-1").await.unwrap_err();
+    let asked = fake.asked();
+    assert_eq!(asked[0].header("x-amz-security-token"), Some("HUSH-token"));
+    assert!(asked[0].header("authorization").unwrap().contains("Credential=HUSH-id/"), "{asked:?}");
+    let shown = format!("{config:?} {session:?} {} {error:?}", component::causes(&error));
+    assert!(shown.contains("SignatureDoesNotMatch: should have been [REDACTED]"), "{shown}");
+    assert!(!shown.contains("HUSH"), "{shown}");
+    // The finest that the collector logs is debug.
+    for line in logs.lines().into_iter().filter(|line| line.level <= tracing::Level::DEBUG) {
+        assert!(!format!("{line:?}").contains("HUSH"), "{line:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_session_of_this_process() {
     let Ok(config) = std::env::var(CONFIG) else {
@@ -65,7 +128,7 @@ async fn a_session_of_this_process() {
                         assert!(found.secret_access_key().starts_with("HUSH"));
                         format!("{} {}", found.access_key_id(), found.session_token().unwrap_or("-"))
                     }
-                    Err(error) => causes(&error),
+                    Err(error) => component::causes(&error),
                 });
             }
             json!({"region": session.region, "url": logs_url.to_string(), "keys": keys})

@@ -7,6 +7,7 @@
 //! [`ExtensionFactory`]) which names its type, its aliases, its typed configuration and how it is built. The
 //! distribution lists its factories in a [`Registry`]; the service looks them up and never names a component.
 
+mod causes;
 mod consumer;
 mod factory;
 mod gates;
@@ -15,6 +16,7 @@ mod id;
 mod registry;
 pub mod telemetry;
 
+pub use causes::causes;
 pub use consumer::{Code, ConsumeError, Consumer};
 pub use factory::{
     AnyConfig, BoxError, BuildInfo, Component, Config, Exporter, ExporterFactory, Extension,

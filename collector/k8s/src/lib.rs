@@ -7,6 +7,8 @@
 //!   stored once.
 //! - [`wire`]: what both answer, decoded as it arrives.
 //! - [`Kubelet`]: the pods of one node, asked of the node itself.
+//! - [`Naming`], [`Description`]: what Container Insights calls a pod, and says of it.
+//! - [`NodeServices`]: which services are in front of the pods of a node.
 //! - [`Election`]: which of several collectors does what only one may do.
 //!
 //! ```no_run
@@ -55,6 +57,7 @@
 mod changes;
 mod client;
 mod connection;
+mod description;
 mod election;
 mod environment;
 mod error;
@@ -65,6 +68,7 @@ mod node;
 mod projection;
 mod random;
 pub mod row;
+mod services;
 mod split;
 mod store;
 #[cfg(test)]
@@ -77,6 +81,7 @@ pub mod wire;
 pub use changes::{Change, Changes};
 pub use client::{ApiServer, ApiStream};
 pub use connection::{ApiServerConfig, Credentials, ExecCluster, ExecConfig};
+pub use description::Description;
 pub use election::{Election, ElectionConfig, Leadership, Lock};
 pub use environment::is_in_cluster;
 pub use error::Error;
@@ -85,5 +90,6 @@ pub use kubelet::{KnownPods, Kubelet, KubeletConfig, stats};
 pub use naming::{Names, Naming};
 pub use node::NodeIdentity;
 pub use projection::{Keys, Matcher, Projection};
+pub use services::{NodeServices, Services};
 pub use store::{Store, WatchStats};
 pub use watch::{Scope, Subscription, Watched, Watches};

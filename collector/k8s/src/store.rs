@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use hashbrown::{DefaultHashBuilder, HashSet, HashTable, hash_table::Entry};
 use tokio::sync::watch;
 
+use crate::Interner;
 use crate::changes::{Change, Queue};
 use crate::row::{Row, Uid};
-use crate::{Error, Interner};
 
 /// A power of two: how many parts a store has, each with a lock of its own. A reader waits for a writer only if both
 /// are in the same part, and no longer than an insertion takes.
@@ -344,19 +344,4 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The words of an error and of all that caused it.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        source = cause.source();
-    }
-    text
 }

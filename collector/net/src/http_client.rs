@@ -193,7 +193,7 @@ impl HttpClient {
         Box::pin(async move {
             answer.await.map_err(|error| HttpFailure {
                 untrusted: is_untrusted(&error),
-                ..HttpFailure::new(&method, &url, causes(&error))
+                ..HttpFailure::new(&method, &url, root_cause(&error))
             })
         })
     }
@@ -211,8 +211,8 @@ impl HttpClient {
                 Some(in_flight) => in_flight.acquire().await.ok(),
                 None => None,
             };
-            let response = self.client.request(request).await.map_err(|error| failed(causes(&error)))?;
-            self.answer(&url, response).await.map_err(|error| failed(causes(&error)))
+            let response = self.client.request(request).await.map_err(|error| failed(root_cause(&error)))?;
+            self.answer(&url, response).await.map_err(|error| failed(root_cause(&error)))
         };
         match self.timeout {
             Some(timeout) => tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
@@ -348,8 +348,8 @@ fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
     }
 }
 
-/// An error with its causes: that of the library alone says only `client error (Connect)`.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+/// What is at the root of an error, as Go's messages have it: the library's own words are only `client error (Connect)`.
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;

@@ -14,7 +14,7 @@ use crate::body::{PiecesBody, read_body};
 use crate::config::HttpClientConfig;
 use crate::connector::{Conn, Connector};
 use crate::error::{Error, TlsError};
-use crate::http_client::{HttpAnswer, HttpFailure, causes, proxies};
+use crate::http_client::{HttpAnswer, HttpFailure, proxies, root_cause};
 use crate::proxy::Proxies;
 use crate::tls::ClientTls;
 
@@ -59,10 +59,10 @@ impl HttpOnce {
     ) -> Result<HttpAnswer, HttpFailure> {
         let (method, url) = (request.method().clone(), request.uri().clone());
         let failed = |reason: String| HttpFailure::new(&method, &url, reason);
-        let connection = self.connect(&url).await.map_err(|error| failed(causes(&*error)))?;
+        let connection = self.connect(&url).await.map_err(|error| failed(root_cause(&*error)))?;
         self.proxies.authorize(&url, request.headers_mut());
         prepare(&mut request, connection.proxied);
-        exchange(connection, request, limit).await.map_err(|error| failed(causes(&*error)))
+        exchange(connection, request, limit).await.map_err(|error| failed(root_cause(&*error)))
     }
 
     async fn connect(&self, url: &Uri) -> Result<Conn, Box<dyn std::error::Error + Send + Sync>> {

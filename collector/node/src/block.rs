@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::device::disk_of;
 use crate::disk::DeviceNumber;
 use crate::error::Error;
 use crate::file::read_once;
@@ -97,7 +98,7 @@ pub fn ebs_volume_id(sys: &Path, device: &str) -> Option<String> {
     // `class/block` links to the device's own directory, and a partition's directory lies in that of its disk.
     let disk = if block.join("partition").exists() { block.join("..") } else { block };
     let serial = read_once(&disk.join("device/serial"))
-        .or_else(|_| read_once(&sys.join("block").join(whole_disk(name)).join("device/serial")));
+        .or_else(|_| read_once(&sys.join("block").join(disk_of(name).unwrap_or(name)).join("device/serial")));
     volume_id_of_serial(&serial.ok()?)
 }
 
@@ -110,20 +111,6 @@ pub fn volume_id_of_serial(serial: &[u8]) -> Option<String> {
         return None;
     }
     Some(format!("vol-{}", String::from_utf8_lossy(id)))
-}
-
-/// The disk an NVMe partition's name belongs to: `nvme0n1p1` is on `nvme0n1`.
-fn whole_disk(name: &str) -> &str {
-    match name.rsplit_once('p') {
-        Some((disk, partition))
-            if !partition.is_empty()
-                && partition.bytes().all(|byte| byte.is_ascii_digit())
-                && disk.ends_with(|last: char| last.is_ascii_digit()) =>
-        {
-            disk
-        }
-        _ => name,
-    }
 }
 
 #[cfg(test)]
@@ -231,17 +218,5 @@ mod tests {
         check("volume1", None);
         check("AWS6AAB1234", None);
         check("", None);
-    }
-
-    #[test]
-    fn disks_of_partitions() {
-        fn check(input: &str, expected: &str) {
-            assert_eq!(whole_disk(input), expected);
-        }
-        check("nvme0n1p1", "nvme0n1");
-        check("nvme10n1p128", "nvme10n1");
-        check("nvme0n1", "nvme0n1");
-        check("nvme0n1p", "nvme0n1p");
-        check("nvmep1", "nvmep1");
     }
 }

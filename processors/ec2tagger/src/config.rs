@@ -2,6 +2,7 @@
 
 use std::time::Duration as Time;
 
+use aws::StaticKeys;
 use confmap::{Duration, Problems, Secret};
 use serde::Deserialize;
 
@@ -12,7 +13,7 @@ pub(crate) const GROUP_TAG: &str = "aws:autoscaling:groupName";
 pub(crate) const GROUP_DIMENSION: &str = "AutoScalingGroupName";
 
 /// The configuration of the processor.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// How often tags are asked for again; 0 only until all that are named are there.
@@ -29,11 +30,11 @@ pub struct Config {
     pub ebs_device_keys: Vec<String>,
     /// The attribute that names the device of a data point.
     pub disk_device_tag_key: String,
-    /// Not supported.
+    /// The id of the access key that EC2 is asked with; with `secret_key`.
     pub access_key: Secret,
-    /// Not supported.
+    /// The secret access key.
     pub secret_key: Secret,
-    /// Not supported.
+    /// The token of temporary keys.
     pub token: Secret,
     /// The role to assume.
     pub role_arn: String,
@@ -82,22 +83,17 @@ impl Default for Config {
 
 impl component::Config for Config {
     fn validate(&self, problems: &mut Problems) {
-        for (key, secret) in
-            [("access_key", &self.access_key), ("secret_key", &self.secret_key), ("token", &self.token)]
-        {
-            if !secret.is_empty() {
-                problems.at(key, |problems| {
-                    problems.report_with_help(
-                        "keys in the configuration are not supported",
-                        "put them into a file that `shared_credential_file` names, or into the environment",
-                    );
-                });
-            }
-        }
+        self.keys().validate(problems);
     }
 }
 
 impl Config {
+    /// The keys that EC2 is asked with.
+    pub(crate) fn keys(&self) -> StaticKeys {
+        let Self { access_key, secret_key, token, .. } = self;
+        StaticKeys { access_key: access_key.clone(), secret_key: secret_key.clone(), token: token.clone() }
+    }
+
     /// Which tags are added, by their keys at EC2.
     pub(crate) fn tags(&self) -> Wanted {
         Wanted::of(&self.ec2_instance_tag_keys, |key| if key == GROUP_DIMENSION { GROUP_TAG } else { key })
@@ -179,15 +175,21 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_refused_and_not_shown() {
-        let config: Config = confmap::from_yaml("{access_key: AKIA, secret_key: s3cr3t}").unwrap();
-        let mut problems = Problems::default();
-        component::Config::validate(&config, &mut problems);
-        let text = problems.to_string();
-        assert!(
-            text.contains("access_key: keys in the configuration are not supported")
-                && text.contains("secret_key")
-        );
-        assert!(!text.contains("s3cr3t") && !format!("{config:?}").contains("s3cr3t"));
+    fn keys_belong_together_and_are_not_shown() {
+        let check = |yaml: &str, expected: &[&str]| {
+            let config: Config = confmap::from_yaml(yaml).unwrap();
+            let mut problems = Problems::default();
+            component::Config::validate(&config, &mut problems);
+            let text = problems.to_string();
+            assert_eq!(text.is_empty(), expected.is_empty(), "{text}");
+            assert!(expected.iter().all(|expected| text.contains(expected)), "{text}");
+            assert!(!format!("{text} {config:?} {:?}", config.keys()).contains("HUSH"));
+        };
+        check("{}", &[]);
+        check("{access_key: HUSH1, secret_key: HUSH2}", &[]);
+        check("{access_key: HUSH1, secret_key: HUSH2, token: HUSH3}", &[]);
+        check("secret_key: HUSH2", &["access_key: must be set together with secret_key"]);
+        check("access_key: HUSH1", &["secret_key: must be set together with access_key"]);
+        check("token: HUSH3", &["access_key: must be set", "secret_key: must be set together with token"]);
     }
 }

@@ -101,7 +101,7 @@ impl Component for TaggerProcessor {
     async fn start(&self, host: &Host) -> Result<(), BoxError> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.get_or_insert_with(|| {
-            Running::of(&self.id, format!("{:?}", self.config), || {
+            Running::of(&self.id, &self.config, || {
                 let known = Arc::<Known>::default();
                 let tagger = Tagger::new(
                     self.id.clone(),

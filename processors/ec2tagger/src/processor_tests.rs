@@ -1,12 +1,13 @@
 //! What becomes of data points, with an instance that answers as it is told to.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use aws::ec2::{Ec2Error, Tag, Volume};
 use aws::imds::{ImdsError, InstanceIdentity};
 use component::{Component, Consumer, Host, Kind};
+use node::HostPaths;
 use pdata::{Batch, Signal};
 use testkit::{LogCapture, RecordingSink, TestTelemetry};
 use tokio::time::{Duration, Instant, sleep};
@@ -19,9 +20,9 @@ use crate::source::{Error, Source};
 const ALL: &str = "{ec2_metadata_tags: [InstanceId, ImageId, InstanceType],
     ec2_instance_tag_keys: [AutoScalingGroupName, Name], ebs_device_keys: ['*'], disk_device_tag_key: device}";
 
-/// An instance without NVMe disks.
+/// An instance whose kernel says nothing of its disks.
 struct Fake {
-    sys: tempfile::TempDir,
+    paths: HostPaths,
     says: Mutex<Says>,
 }
 
@@ -90,15 +91,22 @@ impl Source for Fake {
         Ok(vec![Volume { id: "vol-1".into(), device: "/dev/xvda".into(), availability_zone: "a".into() }])
     }
 
-    fn sys(&self) -> &Path {
-        self.sys.path()
+    fn paths(&self) -> &HostPaths {
+        &self.paths
     }
 }
 
 impl Run {
     async fn start(yaml: &str, says: Says) -> Self {
         let config: Config = confmap::from_yaml(yaml).unwrap();
-        let fake = Arc::new(Fake { sys: tempfile::tempdir().unwrap(), says: Mutex::new(says) });
+        let nowhere = |name: &str| PathBuf::from("/does-not-exist").join(name);
+        let paths = HostPaths {
+            proc: nowhere("proc"),
+            sys: nowhere("sys"),
+            cgroup: nowhere("cgroup"),
+            root: nowhere("root"),
+        };
+        let fake = Arc::new(Fake { paths, says: Mutex::new(says) });
         let (telemetry, sink, host) = (TestTelemetry::default(), RecordingSink::new(), Host::standalone());
         let settings = telemetry.settings(Kind::Processor, "ec2tagger");
         let processor = TaggerProcessor::new(settings, Arc::new(config), fake.clone(), sink.clone()).unwrap();
@@ -203,6 +211,26 @@ async fn pipelines_share_what_is_known_until_the_last_ends() {
     second.stop().await;
     tokio::task::yield_now().await;
     assert!(host.tasks().names().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn processors_with_other_keys_share_nothing() {
+    let capture = LogCapture::begin();
+    let with =
+        |secret: &str| format!("{{ec2_instance_tag_keys: ['*'], access_key: HUSH, secret_key: {secret}}}");
+    let first = Run::start(&with("HUSH1"), group_and_name()).await;
+    let second = Run::start(&with("HUSH2"), group_and_name()).await;
+    let third = Run::start(&with("HUSH2"), group_and_name()).await;
+    for run in [&first, &second, &third] {
+        assert_eq!(run.points(&point(&[])).await[0].len(), 3);
+    }
+    assert_eq!((first.asked(), second.asked(), third.asked()), (1, 1, 0));
+    for line in capture.lines() {
+        assert!(!format!("{line:?}").contains("HUSH"), "{line:?}");
+    }
+    for run in [first, second, third] {
+        run.processor.shutdown(Instant::now() + Duration::from_secs(1)).await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

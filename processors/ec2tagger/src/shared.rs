@@ -1,6 +1,5 @@
 //! What all pipelines of a processor share: who asks, and what is known.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -8,14 +7,21 @@ use component::Host;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::Config;
 use crate::tagger::{Known, Tagger};
 
 /// Processors are made once per pipeline, and nothing but the process is common to all pipelines. What is here is dropped
 /// with its last user.
-static ALL: Mutex<Option<HashMap<Key, Weak<Running>>>> = Mutex::new(None);
+static ALL: Mutex<Vec<(Key, Weak<Running>)>> = Mutex::new(Vec::new());
 
-/// What decides whether two processors share: the runtime, whose tasks ask; the id; the configuration.
-type Key = (tokio::runtime::Id, String, String);
+/// What decides whether two processors share.
+#[derive(PartialEq, Eq)]
+struct Key {
+    /// The runtime whose tasks ask.
+    runtime: tokio::runtime::Id,
+    id: String,
+    config: Arc<Config>,
+}
 
 /// A tagger that asks.
 pub(crate) struct Running {
@@ -27,16 +33,17 @@ pub(crate) struct Running {
 
 impl Running {
     /// The tagger of a processor: that of another pipeline, or what `make` makes.
-    pub(crate) fn of(id: &str, configuration: String, make: impl FnOnce() -> Self) -> Arc<Self> {
-        let key = (tokio::runtime::Handle::current().id(), id.to_owned(), configuration);
+    pub(crate) fn of(id: &str, config: &Arc<Config>, make: impl FnOnce() -> Self) -> Arc<Self> {
+        let runtime = tokio::runtime::Handle::current().id();
+        let key = Key { runtime, id: id.to_owned(), config: Arc::clone(config) };
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = all.get_or_insert_default();
-        if let Some(running) = all.get(&key).and_then(Weak::upgrade) {
+        all.retain(|(_, running)| running.strong_count() > 0);
+        let known = all.iter().find(|(known, _)| *known == key);
+        if let Some(running) = known.and_then(|(_, running)| running.upgrade()) {
             return running;
         }
-        all.retain(|_, running| running.strong_count() > 0);
         let running = Arc::new(make());
-        all.insert(key, Arc::downgrade(&running));
+        all.push((key, Arc::downgrade(&running)));
         running
     }
 

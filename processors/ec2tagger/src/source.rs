@@ -1,11 +1,10 @@
 //! Who knows of the instance: its metadata, the EC2 API, the kernel.
 
-use std::path::Path;
-
 use async_trait::async_trait;
 use aws::ec2::{Ec2, Ec2Error, Tag, Volume};
 use aws::imds::{Imds, ImdsError, InstanceIdentity};
 use aws::{SessionConfig, SessionError};
+use node::HostPaths;
 use tokio::sync::OnceCell;
 
 use crate::Config;
@@ -37,7 +36,7 @@ pub(crate) trait Source: Send + Sync {
     async fn volumes(&self, identity: &InstanceIdentity) -> Result<Vec<Volume>, Error>;
 
     /// Where the kernel shows its devices.
-    fn sys(&self) -> &Path;
+    fn paths(&self) -> &HostPaths;
 }
 
 /// The instance that this is.
@@ -45,23 +44,13 @@ pub(crate) struct Instance {
     imds: Imds,
     session: SessionConfig,
     ec2: OnceCell<Ec2>,
+    paths: HostPaths,
 }
 
 impl Error {
     /// Whether EC2 says that it is asked too often.
     pub(crate) fn is_throttling(&self) -> bool {
         matches!(self, Self::Ec2(Ec2Error::Throttled { .. }))
-    }
-
-    /// What happened, with all causes.
-    pub(crate) fn causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
     }
 }
 
@@ -73,9 +62,11 @@ impl Instance {
             profile: config.profile.clone(),
             shared_credentials_file: file.into_iter().collect(),
             imds_retries: config.imds_retries.into(),
+            keys: config.keys(),
             ..SessionConfig::default()
         };
-        Ok(Self { imds: Imds::new(config.imds_retries)?, session, ec2: OnceCell::new() })
+        let (imds, paths) = (Imds::new(config.imds_retries)?, HostPaths::discover());
+        Ok(Self { imds, session, ec2: OnceCell::new(), paths })
     }
 
     /// EC2 of the instance's region, whatever the environment says of others.
@@ -102,7 +93,7 @@ impl Source for Instance {
         Ok(self.ec2(identity).await?.volumes(&identity.instance_id).await?)
     }
 
-    fn sys(&self) -> &Path {
-        Path::new("/sys")
+    fn paths(&self) -> &HostPaths {
+        &self.paths
     }
 }

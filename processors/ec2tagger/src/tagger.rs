@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws::imds::InstanceIdentity;
+use component::causes;
+use node::{EbsDisks, KernelNames};
 use pdata::Attributes;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -14,7 +16,7 @@ use tokio::time::sleep;
 use crate::Config;
 use crate::config::{GROUP_DIMENSION, GROUP_TAG, Wanted};
 use crate::source::{Error, Source};
-use crate::volumes::{Disks, Volumes};
+use crate::volumes::Volumes;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// The waits between the first attempts to ask EC2, in minutes; the last one is repeated.
@@ -119,13 +121,13 @@ impl Tagger {
                 Err(error) if std::mem::replace(&mut told, true) => {
                     tracing::debug!(
                         component = self.id,
-                        error = error.causes(),
+                        error = causes(&error),
                         "ec2tagger: still no metadata"
                     );
                 }
                 Err(error) => tracing::error!(
                     component = self.id,
-                    error = error.causes(),
+                    error = causes(&error),
                     "ec2tagger: Unable to retrieve EC2 Metadata; data go on without what they would tell"
                 ),
             }
@@ -151,11 +153,11 @@ impl Tagger {
             match self.fetch(part, identity).await {
                 Ok(all) => complete = all,
                 Err(error) => {
-                    let (component, causes) = (&self.id, error.causes());
+                    let (component, error) = (&self.id, causes(&error));
                     tracing::warn!(
                         component,
                         ?part,
-                        error = causes,
+                        error,
                         "ec2tagger: Error refreshing, keeping old values"
                     );
                 }
@@ -183,7 +185,7 @@ impl Tagger {
                     tracing::warn!(
                         component = self.id,
                         ?part,
-                        error = error.causes(),
+                        error = causes(&error),
                         minutes,
                         "ec2tagger: Unable to retrieve it; data go on without, and it is asked for again"
                     );
@@ -210,22 +212,24 @@ impl Tagger {
                 Ok(complete)
             }
             Part::Volumes => {
-                let Disks { mut volumes, has_others } = Disks::read(self.source.sys());
+                let paths = self.source.paths();
+                let disks = EbsDisks::read(&paths.sys);
+                // Of disks that cannot be listed nobody but EC2 knows.
+                let has_others = disks.as_ref().is_none_or(|disks| disks.has_unnamed);
+                let mut volumes = Volumes::default();
+                volumes.add_named(disks.unwrap_or_default().volumes, &self.devices);
                 if has_others {
                     match self.source.volumes(identity).await {
-                        Ok(others) => volumes.add(others),
+                        Ok(others) => {
+                            volumes.add_attached(others, &KernelNames::read(paths), &self.devices);
+                        }
                         Err(error) if volumes.is_empty() => return Err(error),
                         Err(error) => {
-                            let (component, causes) = (&self.id, error.causes());
-                            tracing::warn!(
-                                component,
-                                error = causes,
-                                "ec2tagger: only volumes that the kernel knows"
-                            );
+                            let (component, error) = (&self.id, causes(&error));
+                            tracing::warn!(component, error, "ec2tagger: only volumes that the kernel knows");
                         }
                     }
                 }
-                volumes.keep(&self.devices);
                 let complete = self.devices.are_all(|device| volumes.get(device).is_some());
                 self.change(|parts| parts.volumes = volumes);
                 Ok(complete)

@@ -1,9 +1,8 @@
 //! What is added for a pod or a container: attributes, and the JSON that the attribute `kubernetes` holds.
 
 use k8s::row::{Container, Pod};
-use k8s::{Names, Naming};
+use k8s::{Description, Names, Naming};
 use pdata::Attributes;
-use serde_json::{Map, Value, json};
 
 /// What is the same for all pods of the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +15,12 @@ pub(crate) struct Node {
     pub(crate) prefer_full_pod_name: bool,
 }
 
+/// What is added for a pod, and for each of its containers in the order in which the pod has them.
+pub(crate) struct Added {
+    pub(crate) pod: Attributes,
+    pub(crate) containers: Vec<Attributes>,
+}
+
 impl Node {
     /// What is added to a resource that is of a node, or of nothing that is known.
     pub(crate) fn of_nothing(&self, is_on_node: bool) -> Attributes {
@@ -25,71 +30,55 @@ impl Node {
 
     /// What is added to a resource of a node itself.
     pub(crate) fn of_node(&self) -> Attributes {
-        let blob = if self.name.is_empty() { String::new() } else { json!({"host": self.name}).to_string() };
+        let mut kubernetes = Vec::new();
+        if !self.name.is_empty() {
+            self.description().write(&mut kubernetes);
+        }
         attributes([
             ("ClusterName", self.cluster.as_str()),
             ("NodeName", self.name.as_str()),
-            ("kubernetes", &blob),
+            ("kubernetes", &String::from_utf8_lossy(&kubernetes)),
         ])
     }
 
-    /// What is added to a resource of a pod, or of one of its containers.
-    pub(crate) fn of_pod(
-        &self,
-        pod: &Pod,
-        container: Option<&Container>,
-        service: Option<&str>,
-    ) -> Attributes {
+    /// What is added to resources of a pod and of its containers. `service` is in front of it.
+    pub(crate) fn of_pod(&self, pod: &Pod, service: Option<&str>) -> Added {
         let naming = Naming { prefer_full: self.prefer_full_pod_name, ..Naming::default() };
         let Names { pod_name, owners } = naming.of(pod);
-        let blob = Value::Object(self.blob(pod, &owners, container, service)).to_string();
-        attributes([
-            ("ClusterName", self.cluster.as_str()),
-            ("NodeName", &self.name),
-            ("Namespace", &pod.meta.namespace),
-            ("PodName", pod_name),
-            ("Service", service.unwrap_or_default()),
-            ("kubernetes", &blob),
-        ])
+        let mut of_pod = Vec::new();
+        Description {
+            pod: Some(pod),
+            pod_name: Some(&pod.meta.name),
+            owners: &owners,
+            service,
+            ..self.description()
+        }
+        .write(&mut of_pod);
+        let added = |kubernetes: &[u8]| {
+            attributes([
+                ("ClusterName", self.cluster.as_str()),
+                ("NodeName", &self.name),
+                ("Namespace", &pod.meta.namespace),
+                ("PodName", pod_name),
+                ("Service", service.unwrap_or_default()),
+                ("kubernetes", &String::from_utf8_lossy(kubernetes)),
+            ])
+        };
+        let mut of_container = Vec::new();
+        let mut of = |container: &Container| {
+            of_container.clear();
+            Description::write_container(&mut of_container, container, &of_pod);
+            added(&of_container)
+        };
+        Added { containers: pod.containers.iter().map(&mut of).collect(), pod: added(&of_pod) }
     }
 
-    /// Its keys are sorted, as upstream has them.
-    fn blob(
-        &self,
-        pod: &Pod,
-        owners: &[(&str, &str)],
-        container: Option<&Container>,
-        service: Option<&str>,
-    ) -> Map<String, Value> {
-        let mut blob = Map::new();
-        let mut set = |key: &str, value: Value| drop(blob.insert(key.to_owned(), value));
-        if let Some(container) = container {
-            set("container_name", json!(*container.name));
-            let id = container.id.to_string();
-            match &container.runtime {
-                _ if id.is_empty() => {}
-                Some(runtime) => set(runtime, json!({"container_id": id})),
-                None => set("container_id", json!(id)),
-            }
+    /// What is said of everything on the node.
+    fn description(&self) -> Description<'_> {
+        Description {
+            host: Some(self.name.as_str()).filter(|name| !name.is_empty()),
+            ..Description::default()
         }
-        if !self.name.is_empty() {
-            set("host", json!(self.name));
-        }
-        if !pod.meta.labels.is_empty() {
-            let labels = pod.meta.labels.iter().map(|(key, value)| (key.to_string(), json!(**value)));
-            set("labels", Value::Object(labels.collect()));
-        }
-        set("namespace_name", json!(*pod.meta.namespace));
-        set("pod_id", json!(pod.meta.uid.to_string()));
-        set("pod_name", json!(*pod.meta.name));
-        if !owners.is_empty() {
-            let owner = |(kind, name): &(&str, &str)| json!({"owner_kind": kind, "owner_name": name});
-            set("pod_owners", owners.iter().map(owner).collect());
-        }
-        if let Some(service) = service {
-            set("service_name", json!(service));
-        }
-        blob
     }
 }
 

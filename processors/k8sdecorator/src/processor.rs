@@ -6,8 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use component::telemetry::ProcessorMetrics;
 use component::{BoxError, Component, ConsumeError, Consumer, Host, Settings};
-use k8s::row::EndpointSlice;
-use k8s::{Kubelet, Projection, Scope, Watched, Watches};
+use k8s::{Kubelet, NodeServices, Watches};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 use pdata::{Attributes, Batch, ResourceEditor, Signal};
@@ -123,11 +122,12 @@ impl DecoratorProcessor {
         }
     }
 
-    fn services(&self, host: &Host) -> Option<Watched<EndpointSlice>> {
+    fn services(&self, host: &Host) -> Option<NodeServices> {
         match Watches::in_cluster(host) {
-            Ok(watches) => Some(watches.watch(&Scope::all(), &Projection::default())),
+            Ok(watches) => Some(NodeServices::new(&watches)),
             Err(error) => {
-                tracing::warn!(component = self.id, %error, "services are not added");
+                let error = component::causes(&error);
+                tracing::warn!(component = self.id, error, "services are not added");
                 None
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use component::{Component, Consumer, Host, Kind};
 use k8s::row::{Pod, Row};
-use k8s::{Interner, Kubelet, KubeletConfig, Projection};
+use k8s::{ApiServer, ApiServerConfig, Interner, Kubelet, KubeletConfig, NodeServices, Projection, Watches};
 use pdata::{Batch, Signal};
 use serde_json::json;
 use testkit::{FakeApiServer, LogCapture, RecordingSink, TestTelemetry};
@@ -15,6 +15,7 @@ use crate::Config;
 use crate::decoration::Node;
 use crate::processor::DecoratorProcessor;
 use crate::table::{Subject, Table};
+use crate::watcher::{Known, Watcher};
 
 const CONFIG: &str = "{cluster_name: c1, node_name: n1}";
 const POD_BLOB: &str = concat!(
@@ -42,11 +43,15 @@ fn web() -> serde_json::Value {
     })
 }
 
+fn kubelet(server: &FakeApiServer) -> Kubelet {
+    let kubelet = KubeletConfig { token_file: None, ca_file: None, ..KubeletConfig::new(server.url()) };
+    Kubelet::new(KubeletConfig { timeout: Duration::from_secs(1), ..kubelet }).unwrap()
+}
+
 impl Run {
     async fn start(server: &FakeApiServer) -> Self {
         let config: Config = confmap::from_yaml(CONFIG).unwrap();
-        let kubelet = KubeletConfig { token_file: None, ca_file: None, ..KubeletConfig::new(server.url()) };
-        let kubelet = Kubelet::new(KubeletConfig { timeout: Duration::from_secs(1), ..kubelet }).unwrap();
+        let kubelet = kubelet(server);
         let (telemetry, sink, host) = (TestTelemetry::default(), RecordingSink::new(), Host::standalone());
         let settings = telemetry.settings(Kind::Processor, "k8sdecorator");
         let processor = DecoratorProcessor::new(settings, &config, Some(kubelet), sink.clone());
@@ -182,7 +187,7 @@ async fn a_kubelet_that_refuses_stops_nothing() {
 fn services() {
     let (projection, interner) = (Projection::all(), Interner::default());
     let pod = Pod::from_json(web().to_string().as_bytes(), &projection, &interner).unwrap().row;
-    let table = Table::new([&pod], &Node::default(), |_| Some("web-svc".to_owned()));
+    let table = Table::new([(&pod, Some("web-svc"))], &Node::default());
     let found = table.get(&Subject { uid: "u1", ..Subject::default() }).unwrap();
     assert_eq!(
         found.get("Service").and_then(|value| value.as_str().map(str::to_owned)).as_deref(),
@@ -191,4 +196,36 @@ fn services() {
     let blob = found.get("kubernetes").unwrap();
     assert!(blob.as_str().unwrap().ends_with(r#""service_name":"web-svc"}"#));
     assert!(found.get("ClusterName").is_none(), "what is not known is not added");
+}
+
+#[tokio::test]
+async fn services_are_those_of_the_nodes_namespaces() {
+    const ALL: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+    let server = server_with(json!([web()])).await;
+    for (service, namespace) in [("web-b", "shop"), ("web-a", "shop"), ("a", "other")] {
+        let endpoint =
+            json!({"targetRef": {"kind": "Pod", "namespace": namespace, "name": "web-7c9b6d5f4-x2k8q"}});
+        let meta = json!({"name": service, "namespace": namespace});
+        server.put(ALL, json!({"metadata": meta, "endpoints": [endpoint]}));
+    }
+    let (host, known) = (Host::standalone(), Arc::<Known>::default());
+    let api = ApiServer::new(ApiServerConfig::new(server.url().parse().unwrap())).unwrap();
+    let watcher = Watcher {
+        id: "k8sdecorator".into(),
+        kubelet: kubelet(&server),
+        node: Node::default(),
+        services: Some(NodeServices::new(&Watches::new(api, &host))),
+        known: Arc::clone(&known),
+    };
+    let task = host.spawn("pods", watcher.run());
+    known.asked.subscribe().wait_for(|asked| *asked).await.unwrap();
+    let table = known.table.load_full();
+    let found = table.get(&Subject { uid: "u1", ..Subject::default() }).unwrap();
+    assert_eq!(found.get("Service").unwrap().as_str(), Some("web-a"), "the first list waits for them");
+    assert!(
+        !server.requests().iter().any(|request| request.path.starts_with(ALL)),
+        "{:?}",
+        server.requests()
+    );
+    task.abort();
 }

@@ -19,7 +19,7 @@ pub(crate) struct Table {
 /// A pod with what is added for it.
 #[derive(Debug)]
 struct Decorated {
-    pod: Arc<Attributes>,
+    pod: Attributes,
     /// By the names of containers.
     containers: Vec<(String, Arc<Attributes>)>,
 }
@@ -44,25 +44,20 @@ impl Subject<'_> {
 }
 
 impl Table {
-    /// Of these pods; `service` says which service is in front of one.
-    pub(crate) fn new<'p>(
-        pods: impl IntoIterator<Item = &'p Pod>,
-        node: &Node,
-        service: impl Fn(&Pod) -> Option<String>,
-    ) -> Self {
+    /// Of these pods, each with the service in front of it.
+    pub(crate) fn new<'p>(pods: impl IntoIterator<Item = (&'p Pod, Option<&'p str>)>, node: &Node) -> Self {
         let mut table = Self::default();
-        for pod in pods {
-            let service = service(pod);
+        for (pod, service) in pods {
+            let added = node.of_pod(pod, service);
             let mut containers = Vec::new();
-            for container in &pod.containers {
-                let attributes = Arc::new(node.of_pod(pod, Some(container), service.as_deref()));
+            for (container, attributes) in pod.containers.iter().zip(added.containers) {
+                let attributes = Arc::new(attributes);
                 if !container.id.is_empty() {
                     table.by_container.insert(container.id.to_string(), Arc::clone(&attributes));
                 }
                 containers.push((container.name.to_string(), attributes));
             }
-            let attributes = Arc::new(node.of_pod(pod, None, service.as_deref()));
-            let decorated = Arc::new(Decorated { pod: attributes, containers });
+            let decorated = Arc::new(Decorated { pod: added.pod, containers });
             table.by_name.insert(key(&pod.meta.namespace, &pod.meta.name), Arc::clone(&decorated));
             table.by_uid.insert(pod.meta.uid.to_string(), decorated);
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use k8s::row::{EndpointSlice, Pod};
-use k8s::{Interner, Keys, Kubelet, Projection, Watched};
+use k8s::row::Pod;
+use k8s::{Interner, Keys, Kubelet, NodeServices, Projection};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -17,7 +17,7 @@ use crate::table::Table;
 const PERIOD: Duration = Duration::from_secs(30);
 /// How long a pod that is gone is still known: its last metrics come late.
 const GRACE: Duration = Duration::from_secs(120);
-/// How long the first list waits for the services.
+/// How long a list waits for the services of namespaces that are new.
 const SERVICES: Duration = Duration::from_secs(2);
 
 /// What is known, for those who add it.
@@ -35,8 +35,8 @@ pub(crate) struct Watcher {
     pub(crate) id: String,
     pub(crate) kubelet: Kubelet,
     pub(crate) node: Node,
-    /// The services of the cluster, where they are wanted and can be watched.
-    pub(crate) services: Option<Watched<EndpointSlice>>,
+    /// The services of the node's pods, where they are wanted and can be watched.
+    pub(crate) services: Option<NodeServices>,
     pub(crate) known: Arc<Known>,
 }
 
@@ -45,10 +45,6 @@ impl Watcher {
         let projection =
             Projection { labels: Keys::All, owners: true, containers: true, ..Projection::default() };
         let interner = Interner::default();
-        if let Some(services) = &self.services {
-            // Those that come later are added with the next list.
-            let _ = timeout(SERVICES, services.synced()).await;
-        }
         let mut pods: BTreeMap<String, (Pod, Instant)> = BTreeMap::new();
         let mut told = false;
         loop {
@@ -57,13 +53,13 @@ impl Watcher {
                 Ok(list) => {
                     pods.extend(list.into_iter().map(|pod| (pod.meta.uid.to_string(), (pod, begun))));
                     pods.retain(|_, (_, seen)| begun.duration_since(*seen) <= GRACE);
-                    self.publish(&pods);
+                    self.publish(&pods).await;
                     if std::mem::take(&mut told) {
                         tracing::info!(component = self.id, "the kubelet answers again");
                     }
                 }
                 Err(error) => {
-                    let causes = causes(&error);
+                    let causes = component::causes(&error);
                     if std::mem::replace(&mut told, true) {
                         tracing::debug!(
                             component = self.id,
@@ -80,43 +76,30 @@ impl Watcher {
                 }
             }
             self.known.asked.send_replace(true);
+            if let Some(services) = &self.services {
+                services.settle().await;
+            }
             sleep_until(begun + PERIOD).await;
             // Nobody asks for pods whose metrics do not come.
             self.known.wanted.notified().await;
         }
     }
 
-    fn publish(&self, pods: &BTreeMap<String, (Pod, Instant)>) {
-        let services = self.services();
-        let service =
-            |pod: &Pod| services.get(&(pod.meta.namespace.to_string(), pod.meta.name.to_string())).cloned();
-        let table = Table::new(pods.values().map(|(pod, _)| pod), &self.node, service);
+    /// Finds the services of pods, where they are wanted, and makes all of it known.
+    async fn publish(&self, pods: &BTreeMap<String, (Pod, Instant)>) {
+        let pods = || pods.values().map(|(pod, _)| pod);
+        let found = match &self.services {
+            Some(services) => {
+                if services.follow(pods(), None) {
+                    // Those that come later are added with the next list.
+                    let _ = timeout(SERVICES, services.synced()).await;
+                }
+                services.of(pods())
+            }
+            None => Vec::new(),
+        };
+        let services = found.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+        let table = Table::new(pods().zip(services), &self.node);
         self.known.table.store(Arc::new(table));
     }
-
-    /// The service in front of each pod, by namespace and name; of several the first in the order of names.
-    fn services(&self) -> BTreeMap<(String, String), String> {
-        let mut found: BTreeMap<(String, String), String> = BTreeMap::new();
-        if let Some(services) = &self.services {
-            services.for_each(|slice| {
-                for pod in &slice.pods {
-                    let service = found.entry((pod.namespace.to_string(), pod.name.to_string())).or_default();
-                    if service.is_empty() || *slice.service < **service {
-                        *service = slice.service.to_string();
-                    }
-                }
-            });
-        }
-        found
-    }
-}
-
-fn causes(error: &k8s::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -136,7 +136,7 @@ mod tests {
 
         std::fs::write(&file, "clusters: [").unwrap();
         let error = api.kubelet(&surroundings).unwrap().pods().await.unwrap_err();
-        let words = crate::health::chain(&error);
+        let words = component::causes(&error);
         assert!(words.contains(file.to_str().unwrap()) && !words.contains("secret"), "{words}");
     }
 }

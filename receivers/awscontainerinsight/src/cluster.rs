@@ -1,12 +1,11 @@
 //! What records need of the API server: which services pods are behind, and how this node is.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use k8s::row::{ConditionStatus, Node, Pod};
-use k8s::{Name, Projection, Scope, Watched, Watches};
+use k8s::{Name, NodeServices, Projection, Scope, Services, Watched, Watches};
 
 use crate::record::{Record, field};
-use crate::services::NodeServices;
 
 /// Objects that are watched, where they are wanted and there is an API server.
 #[derive(Default)]
@@ -53,27 +52,17 @@ impl Cluster {
         }
     }
 
+    /// From now on the services of these pods are watched. `cluster` are all of the cluster, where this collector leads.
+    pub(crate) fn follow(&self, pods: &[Pod], cluster: Option<&Arc<Services>>) {
+        if let Some(services) = &self.services {
+            services.follow(pods, cluster);
+        }
+    }
+
     /// The service of each of `pods`, in their order; of several the first by name. Services of a namespace that has had no
     /// pods are known a moment after its first ones.
     pub(crate) fn services(&self, pods: &[Pod]) -> Vec<Option<Name>> {
-        let Some(services) = &self.services else { return Vec::new() };
-        services.follow(pods.iter().map(|pod| &pod.meta.namespace));
-        let mut found: Vec<Option<Name>> = vec![None; pods.len()];
-        let own: HashMap<(&str, &str), usize> = pods
-            .iter()
-            .enumerate()
-            .map(|(index, pod)| ((&*pod.meta.namespace, &*pod.meta.name), index))
-            .collect();
-        services.for_each(|_, service, pods| {
-            for pod in pods {
-                let index = own.get(&(&*pod.namespace, &*pod.name)).copied();
-                let Some(found) = index.and_then(|index| found.get_mut(index)) else { continue };
-                if found.as_ref().is_none_or(|known| service < &**known) {
-                    *found = Some(Name::from(service));
-                }
-            }
-        });
-        found
+        self.services.as_ref().map(|services| services.of(pods)).unwrap_or_default()
     }
 
     /// Adds the fields about this node's state that upstream has in its enhanced mode.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ec2::Facts;
 use crate::ecs::{Address, EcsSource, Reserved};
-use crate::health::{Health, chain};
+use crate::health::Health;
 use crate::host::{Extra, HostSource};
 use crate::identity::Identity;
 use crate::instance::Instance;
@@ -90,7 +90,8 @@ impl Scrape for Collector {
         self.identity.set_facts(&self.facts.borrow());
         let reserved = self.ask_ecs().await;
         if let Some(pods) = &mut self.pods {
-            pods.refresh(&mut self.health).await;
+            let leading = self.lead.as_ref().and_then(|lead| lead.borrow().clone());
+            pods.refresh(leading.as_ref().map(|leading| leading.services()), &mut self.health).await;
         }
         self.collect(Moment::now(self.origin), reserved).await;
         let failures = self.health.take_failures();
@@ -154,7 +155,7 @@ impl Output {
         let answer = self.consumer.consume(batch).await;
         self.receiver.record(Signal::Metrics, points, &answer);
         if let Err(error) = answer {
-            let error = chain(&error);
+            let error = component::causes(&error);
             tracing::warn!(points, error, "the pipeline refused this collection's records; they are dropped");
         }
     }

@@ -25,7 +25,7 @@ impl Health {
             (Change::Broke, Err(error)) => {
                 tracing::warn!(
                     source,
-                    error = chain(error),
+                    error = component::causes(error),
                     "cannot read this source; its fields are left out"
                 );
             }
@@ -54,18 +54,6 @@ impl Health {
             _ => Change::None,
         }
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

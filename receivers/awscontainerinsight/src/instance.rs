@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ec2::Questions;
-use crate::health::chain;
 
 /// The longest pause between two attempts. Outside EC2 none ever succeeds.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 60);
@@ -219,7 +218,7 @@ pub(crate) async fn look_up(what: LookUp) {
 }
 
 fn tell_failure(source: &dyn InstanceSource, error: &(dyn std::error::Error + 'static)) {
-    let (source, optional, error) = (source.name(), source.is_optional(), chain(error));
+    let (source, optional, error) = (source.name(), source.is_optional(), component::causes(error));
     if optional {
         tracing::info!(source, error, "does not tell which EC2 instance this is");
     } else {

@@ -13,11 +13,10 @@
 //! | `identity` | the attributes that all records share |
 //! | `host` | the machine's own figures and their records |
 //! | `pods` | what the kubelet and the kernel say of pods and containers, and their records |
-//! | `cluster` | what records need of the API server |
+//! | `cluster` | what records need of the API server: the services of pods, the state of this node |
 //! | `leader` | records of the cluster as a whole |
 //! | `api` | how the API server and the kubelet are reached |
 //! | `control_plane` | the API server's own metrics |
-//! | `services` | which pods are behind which services |
 //! | `figures` | the fields that records of machines, pods and containers share |
 //! | `record`, `rate` | how a record is written; what a counter's rate is |
 //! | `collector` | one collection: asks every source, hands the payload on |
@@ -40,7 +39,6 @@ mod pods;
 mod rate;
 mod receiver;
 mod record;
-mod services;
 mod surroundings;
 
 #[cfg(test)]

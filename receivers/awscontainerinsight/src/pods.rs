@@ -1,6 +1,5 @@
 //! Records of pods and containers: what the kubelet says of them, joined with what the kernel counts for them.
 
-mod blob;
 mod figures;
 mod list;
 mod pending;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use component::{BoxError, Component, Consumer, Host, Notice, Settings, async_trait};
+use component::{BoxError, Component, Consumer, Host, Notice, Settings, async_trait, causes};
 use helper::scraper::{Schedule, run};
 use k8s::{Election, ElectionConfig, Lock, Naming, Watches};
 use node::{HostPaths, Version};
@@ -20,7 +20,7 @@ use crate::collector::{Collector, Ecs, Output};
 use crate::control_plane::ControlPlane;
 use crate::ec2::{Aws, Facts, Questions, Watching};
 use crate::ecs::EcsSource;
-use crate::health::{Health, chain};
+use crate::health::Health;
 use crate::host::HostSource;
 use crate::identity::Identity;
 use crate::instance::{Described, Instance, InstanceMetadata, InstanceSource, LookUp, NodeObject, look_up};
@@ -102,7 +102,7 @@ fn instance_sources(
         let retries = u32::try_from(config.session.imds_retries).unwrap_or(0);
         match aws::imds::Imds::new(retries) {
             Ok(imds) => sources.push(Box::new(InstanceMetadata(imds))),
-            Err(error) => tracing::warn!(error = chain(&error), "instance metadata cannot be asked"),
+            Err(error) => tracing::warn!(error = causes(&error), "instance metadata cannot be asked"),
         }
     }
     if let Some(questions) = questions {
@@ -175,7 +175,7 @@ impl Receiver {
         let metadata = aws::ecs::metadata_uri().and_then(|uri| {
             let metadata = aws::ecs::TaskMetadata::new(uri);
             metadata
-                .inspect_err(|error| tracing::warn!(error = chain(error), "no metadata of this task"))
+                .inspect_err(|error| tracing::warn!(error = causes(error), "no metadata of this task"))
                 .ok()
         });
         Some(Ecs { source: EcsSource::new(metadata), address: address.clone(), asked })
@@ -203,7 +203,7 @@ impl Receiver {
         }
         api.watches(service)
             .inspect_err(|error| {
-                let error = chain(error);
+                let error = causes(error);
                 tracing::warn!(receiver = %self.settings.id, error, "no records of the cluster, no Service");
             })
             .ok()
@@ -241,7 +241,7 @@ impl Receiver {
         let election = Election::start(watches.api().clone(), host, lock, ElectionConfig::new(identity));
         let leadership = election
             .inspect_err(|error| {
-                let error = chain(error);
+                let error = causes(error);
                 tracing::warn!(receiver = %self.settings.id, error, "no records of the cluster");
             })
             .ok()?;

@@ -12,13 +12,14 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use bytes::Bytes;
+use component::causes;
 use http::{Request, Uri, header};
-use net::{HttpAnswer, HttpOnce, PiecesBody};
+use net::{HttpOnce, PiecesBody};
 
 use self::answer::{AnswerError, Page};
 pub use self::xml::XmlError;
-use crate::codes::{DENIED, PASSING, THROTTLING, UNAUTHORIZED, cut};
-use crate::credentials::{CredentialsCache, causes};
+use crate::codes::{DENIED, PASSING, THROTTLING, UNAUTHORIZED, cut, hushed};
+use crate::credentials::CredentialsCache;
 use crate::sign::{sha256, sign};
 use crate::{Session, SessionError};
 
@@ -288,7 +289,7 @@ impl Inner {
             Ok(Err(failure)) => unreachable(failure.into()),
             Ok(Ok(answer)) if answer.status.is_success() => Attempt::Answer(answer.body),
             Ok(Ok(answer)) => {
-                let judged = judge(action, &answer);
+                let judged = judge(action, answer.status.as_u16(), &hushed(&answer.body, &credentials));
                 if matches!(judged, Attempt::Refused(_)) {
                     self.credentials.forget(&credentials);
                 }
@@ -329,10 +330,9 @@ impl Question<'_> {
 }
 
 /// What an answer that is no success means.
-fn judge(action: &'static str, answer: &HttpAnswer) -> Attempt {
-    let refusal = answer::refusal(&answer.body);
+fn judge(action: &'static str, status: u16, refusal: &str) -> Attempt {
+    let refusal = answer::refusal(refusal.as_bytes());
     let (code, message) = (cut(&refusal.code), plain(&refusal.message));
-    let status = answer.status.as_u16();
     match (code.as_str(), status) {
         (code, _) if THROTTLING.contains(&code) => Attempt::Passing(Ec2Error::Throttled { action }),
         (code, _) if UNAUTHORIZED.contains(&code) => {

@@ -160,7 +160,7 @@ pub(crate) async fn task_region(uri: Option<String>) -> Option<String> {
     let metadata = TaskMetadata::new(uri.filter(|uri| !uri.is_empty())?).ok()?;
     let task = metadata.task().await;
     task.inspect_err(|error| {
-        tracing::debug!(error = crate::credentials::causes(error), "no region in the task's metadata");
+        tracing::debug!(error = component::causes(error), "no region in the task's metadata");
     })
     .ok()?
     .region()

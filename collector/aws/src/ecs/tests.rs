@@ -1,8 +1,8 @@
 //! What ECS says, and what it does when it does not work.
 
 use super::*;
-use crate::credentials::causes;
 use crate::testing::{Answer, Asked, Fake};
+use component::causes;
 
 /// From the documentation of the endpoint of version 4, shortened.
 const TASK: &str = r#"{"Cluster":"default","TaskARN":"arn:aws:ecs:us-west-2:111122223333:task/default/158d",

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use net::{HttpClient, PiecesBody};
 use serde::Serialize;
 
+use crate::codes::hushed;
 use crate::credentials::CredentialsCache;
 use crate::sign::{sha256, sign};
 use crate::{Session, SessionError};
@@ -230,12 +231,16 @@ impl Inner {
     /// One attempt.
     async fn call(&self, operation: &str, pieces: Vec<Bytes>) -> Result<Bytes, LogsError> {
         let credentials = self.credentials.get().await.map_err(|error| {
-            LogsError::Unauthorized(format!("no AWS credentials: {}", crate::credentials::causes(&error)))
+            LogsError::Unauthorized(format!("no AWS credentials: {}", component::causes(&error)))
         })?;
         let request = self.request(operation, pieces, &credentials)?;
         let answer =
             self.http.send(request).await.map_err(|failure| LogsError::Unavailable(failure.to_string()))?;
-        let judged = answer::judge(answer.status, &answer.headers, &answer.body);
+        if answer.status.is_success() {
+            return answer::judge(answer.status, &answer.headers, &answer.body).map(|()| answer.body);
+        }
+        let refusal = hushed(&answer.body, &credentials);
+        let judged = answer::judge(answer.status, &answer.headers, refusal.as_bytes());
         if let Err(LogsError::Unauthorized(_)) = judged {
             self.credentials.forget(&credentials);
             self.compare_clocks(&answer.headers);

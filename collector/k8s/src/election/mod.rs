@@ -17,7 +17,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::random::Random;
-use crate::store::chain;
 use crate::{ApiServer, Error};
 
 use elector::{Decision, Elector, Record};
@@ -270,7 +269,7 @@ impl Candidate {
 
     fn report(&mut self, error: &Error) {
         self.object = None;
-        let words = chain(error);
+        let words = component::causes(error);
         if self.told.as_ref() != Some(&words) {
             let lock = format!("{}/{}", self.lock.namespace(), self.lock.name());
             tracing::warn!(lock, error = words, "cannot take part in the election of a leader");

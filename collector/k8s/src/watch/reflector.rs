@@ -10,7 +10,7 @@ use super::scope::{Scope, push};
 use crate::client::{Access, ApiStream};
 use crate::random::Random;
 use crate::row::{Decoded, Row};
-use crate::store::{Store, chain};
+use crate::store::Store;
 use crate::wire::{Event, EventReader, ListMeta, ListReader};
 use crate::{ApiServer, Error, Projection};
 
@@ -179,7 +179,7 @@ impl<R: Row> Reflector<R> {
             tracing::debug!(resource = self.resource, "the version known is too old: listing anew");
             return;
         }
-        let words = chain(error);
+        let words = component::causes(error);
         self.store.failed(words.clone());
         if wait.is_zero() {
             tracing::debug!(resource = self.resource, error = words, "lists come in pages");

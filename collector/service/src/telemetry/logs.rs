@@ -207,14 +207,7 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut source = value.source();
-        while let Some(cause) = source {
-            // Writing to a String cannot fail.
-            let _ = write!(text, ": {cause}");
-            source = cause.source();
-        }
-        self.set(field, text.into());
+        self.set(field, component::causes(value).into());
     }
 }
 

@@ -144,7 +144,7 @@ async fn what_is_scraped_is_passed_on() {
         // The scrape that was under way saw what was before.
         let _ = next(&latest).await;
         let error = next(&latest).await.unwrap_err();
-        let words = crate::health::chain(&error);
+        let words = component::causes(&error);
         assert!(words.contains(expected), "{words}");
     }
     server.answer("/metrics", 200, EXPOSED);

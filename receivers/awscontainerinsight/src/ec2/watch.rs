@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::ec2::Tag;
+use component::causes;
 use node::HostPaths;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::jitter::jitter;
 use super::{Questions, Volumes, has_unnamed_volumes};
-use crate::health::chain;
 use crate::instance::{Instance, LONGEST_PAUSE};
 
 /// Tags whose value is the cluster's name, best first.
@@ -77,7 +77,7 @@ impl Watching {
                 }
                 Err(error) if !failing => {
                     failing = true;
-                    let error = chain(&*error);
+                    let error = causes(&*error);
                     if self.lacks_name() {
                         told = true;
                         tracing::warn!(
@@ -147,7 +147,7 @@ impl Watching {
                     Err(error) if !failing => {
                         failing = true;
                         tracing::warn!(
-                            error = chain(&*error),
+                            error = causes(&*error),
                             "the volumes of this instance cannot be read: no EBSVolumeId of disks that do not name their \
                              volume themselves"
                         );

@@ -7,7 +7,7 @@ use component::async_trait;
 use node::{Buffer, Cgroups};
 
 use super::Reserved;
-use crate::health::{Health, chain};
+use crate::health::Health;
 
 /// For logs: who is asked.
 const AGENT: &str = "the ECS agent";
@@ -135,7 +135,7 @@ impl EcsSource {
                 // A name or an ARN.
                 self.instance.cluster = task.cluster.rsplit('/').next().unwrap_or_default().to_owned();
             }
-            Ok(Err(error)) => tracing::debug!(error = chain(&error), "no task metadata"),
+            Ok(Err(error)) => tracing::debug!(error = component::causes(&error), "no task metadata"),
             Err(_) => tracing::debug!("no task metadata in time"),
         }
     }

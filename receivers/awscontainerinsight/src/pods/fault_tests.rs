@@ -1,6 +1,7 @@
 //! What goes wrong: kubelets that fail, groups that vanish, machines that are full.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s::KubeletConfig;
@@ -295,6 +296,25 @@ async fn services_and_the_node_come_from_the_api_server() {
     assert_eq!((node("condition_ready"), node("condition_disk_pressure")), (Some("1"), Some("0")));
     assert_eq!((node("condition_memory_pressure"), node("condition_unknown")), (Some("0"), Some("1")));
     assert_eq!(node("condition_pid_pressure"), None);
+}
+
+#[tokio::test]
+async fn a_leader_knows_the_services_of_its_own_pods_already() {
+    let server = FakeApiServer::start().await;
+    let pod_1 = json!({"targetRef": {"kind": "Pod", "namespace": "ns", "name": "pod-1"}});
+    let slice = json!({"metadata": {"name": "web", "namespace": "ns"}, "endpoints": [pod_1]});
+    server.put("/apis/discovery.k8s.io/v1/endpointslices", slice);
+    let api = k8s::ApiServer::new(k8s::ApiServerConfig::new(server.url().parse().unwrap())).unwrap();
+    let watches = k8s::Watches::new(api, &component::Host::standalone());
+    let all = Arc::new(k8s::Services::watch(&watches, k8s::Scope::all()));
+    all.synced().await;
+    let cluster = Cluster::watch(&watches, &Wanted { services: true, node: None });
+    let mut rig = Rig::new(machine(1..2), options(false), cluster);
+    rig.answer([Reply::Pods(json!([pod(1, 0)]))]);
+    rig.pods.refresh(Some(&all), &mut rig.health).await;
+    let found = records(&rig.collect_pods());
+    assert_eq!(field(&found, "Pod", "pod-1", "Service"), Some("web"));
+    assert!(!server.requests().iter().any(|request| request.path.contains("/namespaces/")));
 }
 
 #[tokio::test]

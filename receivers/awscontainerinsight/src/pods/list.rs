@@ -10,8 +10,6 @@ use k8s::{Interner, Keys, KnownPods, Kubelet, Projection};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::health::chain;
-
 /// How long a collection waits for the list. A kubelet that is slower is not waited for again until it has answered.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -184,7 +182,8 @@ impl Answering {
             if let Some(search) = search.take() {
                 match &answer {
                     Ok(pods) => search.found(format!("{} pods", pods.len())),
-                    Err(error) => search.not_found(format!("{}: no pod and container records", chain(error))),
+                    Err(error) => search
+                        .not_found(format!("{}: no pod and container records", component::causes(error))),
                 }
             }
             let answer = answer.map(|pods| Arc::new(Listed::new(pods))).map_err(Arc::new);

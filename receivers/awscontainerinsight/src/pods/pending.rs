@@ -1,9 +1,9 @@
 //! Pods that wait for a node: the only ones of which no node's collector knows.
 
-use k8s::Naming;
 use k8s::row::{Phase, Pod};
+use k8s::{Description, Naming};
 
-use super::{Options, blob, status};
+use super::{Options, status};
 use crate::collector::Moment;
 use crate::identity::Identity;
 use crate::record::{RecordType, Records};
@@ -24,7 +24,14 @@ pub(crate) fn write_pending(
     let names = naming.of(pod);
     let name = options.full_pod_name.then_some(&*pod.meta.name);
     let mut kubernetes = Vec::new();
-    blob::write_pod(&mut kubernetes, pod, identity.node_name(), name, &names.owners, None);
+    let description = Description {
+        host: identity.node_name(),
+        pod: Some(pod),
+        pod_name: name,
+        owners: &names.owners,
+        service: None,
+    };
+    description.write(&mut kubernetes);
     let mut record = records.record(RecordType::PendingPod, at.unix_nano);
     identity.describe_cluster_alone(&mut record);
     record.attribute("Namespace", &pod.meta.namespace);

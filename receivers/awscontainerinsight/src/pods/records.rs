@@ -1,10 +1,9 @@
 //! What is known of pods and containers as records. No reading happens here.
 
 use k8s::row::{Container, ContainerKind, Pod};
-use k8s::{Names, Naming};
+use k8s::{Description, Names, Naming};
 use node::Machine;
 
-use super::blob;
 use super::figures::{ContainerFigures, Files, GroupFigures, PodFigures};
 use super::list::Listed;
 use super::resources::{Share, running_containers};
@@ -83,8 +82,14 @@ impl PodRecords {
     ) {
         let names = self.options.naming.of(pod);
         self.common.clear();
-        let host = context.identity.node_name();
-        blob::write_pod(&mut self.common, pod, host, Some(&pod.meta.name), &names.owners, context.service);
+        let description = Description {
+            host: context.identity.node_name(),
+            pod: Some(pod),
+            pod_name: Some(&pod.meta.name),
+            owners: &names.owners,
+            service: context.service,
+        };
+        description.write(&mut self.common);
         self.advance_interfaces(figures, context);
         self.write_pod(pod, &names, figures, context, records);
         self.write_interfaces(pod, &names, figures, context, records);
@@ -225,8 +230,7 @@ impl PodRecords {
         records: &mut Records,
     ) {
         self.kubernetes.clear();
-        blob::begin_container(&mut self.kubernetes, container);
-        self.kubernetes.extend_from_slice(self.common.get(1..).unwrap_or_default());
+        Description::write_container(&mut self.kubernetes, container, &self.common);
         let group = figures.map(|figures| &figures.group);
         let rates = group.map_or([None; 6], |group| self.advance(group, context));
         let is_regular = container.kind == ContainerKind::Regular;

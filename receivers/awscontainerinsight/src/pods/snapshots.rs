@@ -248,7 +248,7 @@ fn note(
             state.measured.insert(id, Files { usage, device });
         }
         Err(error) => {
-            tracing::debug!(container = %id, error = crate::health::chain(&error), "cannot measure its files");
+            tracing::debug!(container = %id, error = component::causes(&error), "cannot measure its files");
             state.measured.remove(&id);
             state.trouble = Some(Arc::new(error));
             state.failures = state.failures.saturating_add(1);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use k8s::Services;
 use k8s::row::{ContainerId, Phase, Pod};
 use node::{Cgroups, Host, HostPaths, Machine, PodCgroup, PodNetwork, PodNetworks, PodTable, Processes};
 
@@ -59,10 +60,14 @@ impl PodsSource {
         Self { list, cluster, kernel, before: None, records: PodRecords::new(options) }
     }
 
-    /// Asks the kubelet for the pods. Before figures are read, so that all of them are of one moment.
-    pub(crate) async fn refresh(&mut self, health: &mut Health) {
+    /// Asks the kubelet for the pods. Before figures are read, so that all of them are of one moment. `services` are those of
+    /// the whole cluster, where this collector leads.
+    pub(crate) async fn refresh(&mut self, services: Option<&Arc<Services>>, health: &mut Health) {
         let refreshed = self.list.refresh().await;
         health.check("the kubelet's pods", refreshed);
+        if let Some(listed) = self.list.latest() {
+            self.cluster.follow(&listed.pods, services);
+        }
         self.cluster.settle().await;
     }
 
@@ -127,7 +132,7 @@ impl Kernel {
         let buffer = host.buffer();
         let Self { table, cgroups, processes, networks, snapshots } = self;
         for error in table.refresh(buffer).errors {
-            tracing::warn!(error = crate::health::chain(&error), "some control groups are not seen");
+            tracing::warn!(error = component::causes(&error), "some control groups are not seen");
         }
         let swap = table.swap(machine_swap, buffer);
         processes.begin();

@@ -248,7 +248,7 @@ impl Rig {
 
     /// One collection, as the receiver does it.
     pub(crate) async fn collect(&mut self) -> Batch {
-        self.pods.refresh(&mut self.health).await;
+        self.pods.refresh(None, &mut self.health).await;
         let at = self.moment();
         let Self { host, pods, identity, health, records, .. } = self;
         let extra =
