@@ -8,6 +8,7 @@
 //! | arrive | [`Batch::from_protobuf`], [`Batch::from_json`]: one pass that checks everything and counts the items |
 //! | read | [`metrics`], [`logs`], [`traces`]: borrowing views, no allocation |
 //! | edit | [`Batch::edit_resources`]: a new resource message is put before the untouched rest, no copy of the items |
+//! | edit by what is looked up | [`Batch::edit_resources_by`]: the same in groups, so that memory is waited for once |
 //! | change or drop anything | [`Batch::rewrite`]: changed messages are written anew in the middle of the untouched bytes |
 //! | put under other resources | [`Batch::group_by_attributes`]: items are copied as they are |
 //! | split, join | [`Batch::append`], [`Batch::split_off_first`] |

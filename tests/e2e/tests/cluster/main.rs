@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use libtest_mimic::{Arguments, Trial};
@@ -231,18 +232,45 @@ fn deviation(value: f64, before: f64, after: f64) -> f64 {
     (least - value).max(value - greatest).max(0.0) / greatest.max(1.0)
 }
 
+/// A working set as the kubelet measured it, and when: about every ten seconds.
+struct WorkingSet {
+    bytes: f64,
+    time: String,
+}
+
 /// The kubelet's working sets, by container.
-fn working_sets(node: &str) -> Result<BTreeMap<String, f64>> {
+fn working_sets(node: &str) -> Result<BTreeMap<String, WorkingSet>> {
     let path = format!("/api/v1/nodes/{node}/proxy/stats/summary");
     let summary: Value = serde_json::from_str(&kubectl(&["get", "--raw", &path])?)?;
     let mut sets = BTreeMap::new();
     for pod in list(&summary["pods"]) {
         for container in list(&pod["containers"]) {
             let name = format!("{}/{}", text(&pod["podRef"]["uid"]), text(&container["name"]));
-            sets.extend(container["memory"]["workingSetBytes"].as_f64().map(|bytes| (name, bytes)));
+            let memory = &container["memory"];
+            let set = memory["workingSetBytes"].as_f64();
+            sets.extend(
+                set.map(|bytes| (name, WorkingSet { bytes, time: text(&memory["time"]).to_owned() })),
+            );
         }
     }
     Ok(sets)
+}
+
+/// The kubelet's working sets; those of `containers` were measured after this call, unless they have ended.
+fn measured_working_sets(node: &str, containers: &[String]) -> Result<BTreeMap<String, WorkingSet>> {
+    let old = working_sets(node)?;
+    for _ in 0..60 {
+        let new = working_sets(node)?;
+        let time = |sets: &BTreeMap<String, WorkingSet>, name| Some(sets.get(name)?.time.clone());
+        if containers
+            .iter()
+            .all(|name| time(&new, name).is_none_or(|time_now| time(&old, name) != Some(time_now)))
+        {
+            return Ok(new);
+        }
+        sleep(Duration::from_secs(1));
+    }
+    Err(anyhow!("the kubelet of {node} measures nothing any more"))
 }
 
 fn memory(scene: &Scene, node: &str) -> Result<()> {
@@ -251,7 +279,8 @@ fn memory(scene: &Scene, node: &str) -> Result<()> {
     let before: Vec<Option<u64>> = all.iter().map(|one| one.memory().ok()).collect();
     let kubelet_before = working_sets(node)?;
     let collection = scene.collection(node)?;
-    let kubelet_after = working_sets(node)?;
+    let names: Vec<String> = all.iter().map(|one| format!("{}/{}", one.uid, one.container)).collect();
+    let kubelet_after = measured_working_sets(node, &names)?;
     let (mut worst, mut worst_of_kubelet, mut compared) = (0.0_f64, 0.0_f64, 0);
     for (one, before) in all.iter().zip(before) {
         // One that has ended since has nothing to compare with.
@@ -266,7 +295,8 @@ fn memory(scene: &Scene, node: &str) -> Result<()> {
         let name = format!("{}/{container}", one.uid);
         if let (Some(before), Some(after)) = (kubelet_before.get(&name), kubelet_after.get(&name)) {
             let set = record.number("container_memory_working_set")?;
-            let off = deviation(set, *before, *after);
+            let (before, after) = (before.bytes, after.bytes);
+            let off = deviation(set, before, after);
             ensure!(
                 off <= 0.01,
                 "{namespace}/{pod}/{container}: {set}, the kubelet says {before} and {after}"
