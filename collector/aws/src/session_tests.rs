@@ -85,20 +85,23 @@ async fn keys_of_a_configuration_are_used_and_not_shown() {
     // A token in the answer, as services repeat what was signed.
     let fake = Fake::start(|asked: &Asked| -> Answer {
         let token = asked.header("x-amz-security-token").unwrap_or_default();
-        let message = format!("should have been HUSH-id {token} HUSH-key");
+        let message = format!("should have been HUSH-id-of-somebody {token} HUSH-key-of-somebody");
         let error = format!("<Error><Code>SignatureDoesNotMatch</Code><Message>{message}</Message></Error>");
         (403, "content-type: text/xml\r\n", format!("<Response><Errors>{error}</Errors></Response>"))
     });
     let config = with(|session| {
-        session.keys = keys("HUSH-id", "HUSH-key", "HUSH-token");
+        session.keys = keys("HUSH-id-of-somebody", "HUSH-key-of-somebody", "HUSH-token-of-somebody");
         session.region = "r".into();
         session.endpoint = fake.url();
     });
     let session = config.load().await.unwrap();
     let error = crate::ec2::Ec2::new(&session).unwrap().tags("i-1").await.unwrap_err();
     let asked = fake.asked();
-    assert_eq!(asked[0].header("x-amz-security-token"), Some("HUSH-token"));
-    assert!(asked[0].header("authorization").unwrap().contains("Credential=HUSH-id/"), "{asked:?}");
+    assert_eq!(asked[0].header("x-amz-security-token"), Some("HUSH-token-of-somebody"));
+    assert!(
+        asked[0].header("authorization").unwrap().contains("Credential=HUSH-id-of-somebody/"),
+        "{asked:?}"
+    );
     let shown = format!("{config:?} {session:?} {} {error:?}", component::causes(&error));
     assert!(shown.contains("SignatureDoesNotMatch: should have been [REDACTED]"), "{shown}");
     assert!(!shown.contains("HUSH"), "{shown}");
