@@ -4,8 +4,8 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::resource::{put_pair, put_text_pair};
 use crate::scan::{Fingerprint, Scan, key};
+use crate::value::{put_pair, put_text_pair};
 use crate::{AnyValueView, AttributeValue, KeyValueView, KeyValues, ResourceEditor, TextKey};
 
 /// Attributes of their own, encoded, each key once.

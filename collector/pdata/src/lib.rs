@@ -40,6 +40,7 @@ mod schema;
 mod split;
 pub mod traces;
 mod validate;
+mod value;
 mod wire;
 
 pub use batch::{Batch, Chunk, ClientInfo, Deliveries, Signal};
@@ -48,6 +49,7 @@ pub use build::{
 };
 pub use common::{AnyValueView, ArrayView, KeyValueView, KeyValues, ResourceView, ScopeView};
 pub use fill::{Attributes, Layer};
-pub use resource::{AttributeValue, ResourceEdit, ResourceEditor, Value};
+pub use resource::{ResourceEdit, ResourceEditor};
 pub use scan::{Names, Scan, TextKey};
 pub use validate::{InvalidPayload, MAX_DEPTH};
+pub use value::{AttributeValue, Value};

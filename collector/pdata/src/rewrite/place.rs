@@ -6,8 +6,8 @@ use super::Part;
 use super::field::{DATA_KINDS, DATA_NUMBERS, Field};
 use crate::common::message_field;
 use crate::metrics::{Data, MetricView};
-use crate::resource::put_pair;
 use crate::schema::{self, Kind, Message, Rule};
+use crate::value::put_pair;
 use crate::wire::{
     FieldValue, Fields, WireType, put_bytes, put_fixed32, put_fixed64, put_message, put_tag, put_uint,
     put_varint, zigzag32, zigzag32_encode,
