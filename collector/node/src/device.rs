@@ -46,13 +46,13 @@ impl<T> Default for ByDisk<T> {
 impl<T> ByDisk<T> {
     /// Notes what is of a device, unless there is something of it already.
     pub fn insert(&mut self, device: &str, value: T) {
-        self.0.entry(bare(device).to_owned()).or_insert(value);
+        self.0.entry(device_name(device).to_owned()).or_insert(value);
     }
 
     /// What is of a device, or else of the disk that it is a partition of.
     #[must_use]
     pub fn get(&self, device: &str) -> Option<&T> {
-        let name = bare(device);
+        let name = device_name(device);
         self.0.get(name).or_else(|| self.0.get(disk_of(name)?))
     }
 
@@ -73,7 +73,7 @@ pub fn disk_of(partition: &str) -> Option<&str> {
     }
     match disk.strip_suffix('p') {
         Some(numbered) if numbered.ends_with(|last: char| last.is_ascii_digit()) => Some(numbered),
-        _ => Some(disk).filter(|disk| !bare(disk).starts_with(NVME)),
+        _ => Some(disk).filter(|disk| !device_name(disk).starts_with(NVME)),
     }
 }
 
@@ -91,7 +91,7 @@ impl KernelNames {
     /// disk `xvda`. What the kernel does not know keeps its name.
     #[must_use]
     pub fn of(&self, device: &str) -> String {
-        let name = bare(device);
+        let name = device_name(device);
         let device = format!("/dev/{name}");
         if let Some(target) = follow(&device, &self.root) {
             return target;
@@ -129,7 +129,9 @@ impl EbsDisks {
     }
 }
 
-fn bare(device: &str) -> &str {
+/// The name of a device without `/dev/`.
+#[must_use]
+pub fn device_name(device: &str) -> &str {
     device.strip_prefix("/dev/").unwrap_or(device)
 }
 

@@ -114,7 +114,7 @@ mod walk;
 pub use block::{BlockDevices, ebs_volume_id, volume_id_of_serial};
 pub use cgroup::{Cgroups, Version};
 pub use cpu::{CpuUsage, parse_cpu_stat, parse_cpuacct_stat, parse_cpuinfo, parse_proc_stat};
-pub use device::{ByDisk, EbsDisks, KernelNames, disk_of};
+pub use device::{ByDisk, EbsDisks, KernelNames, device_name, disk_of};
 pub use disk::{
     DeviceIo, DeviceNumber, DiskStats, IoCounts, join_blkio, parse_blkio, parse_diskstats, parse_io_stat,
 };

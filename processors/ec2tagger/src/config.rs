@@ -101,7 +101,7 @@ impl Config {
 
     /// Of which devices the volumes are added, without `/dev/`.
     pub(crate) fn devices(&self) -> Wanted {
-        Wanted::of(&self.ebs_device_keys, |key| key.strip_prefix("/dev/").unwrap_or(key))
+        Wanted::of(&self.ebs_device_keys, node::device_name)
     }
 
     /// How often tags and volumes are asked for again.

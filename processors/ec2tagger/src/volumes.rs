@@ -1,7 +1,7 @@
 //! Which EBS volume is behind a device.
 
 use aws::ec2::Volume;
-use node::{ByDisk, KernelNames};
+use node::{ByDisk, KernelNames, device_name};
 
 use crate::config::Wanted;
 
@@ -21,8 +21,7 @@ impl Volumes {
     pub(crate) fn add_attached(&mut self, volumes: Vec<Volume>, names: &KernelNames, wanted: &Wanted) {
         for Volume { id, device, .. } in volumes {
             let kernels = names.of(&device);
-            let is_wanted = |device: &str| wanted.contains(device.strip_prefix("/dev/").unwrap_or(device));
-            if is_wanted(&device) || is_wanted(&kernels) {
+            if [&device, &kernels].into_iter().any(|device| wanted.contains(device_name(device))) {
                 self.0.insert(&kernels, id.clone());
                 self.0.insert(&device, id);
             }

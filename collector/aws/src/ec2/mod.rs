@@ -289,7 +289,7 @@ impl Inner {
             Ok(Err(failure)) => unreachable(failure.into()),
             Ok(Ok(answer)) if answer.status.is_success() => Attempt::Answer(answer.body),
             Ok(Ok(answer)) => {
-                let judged = judge(action, answer.status.as_u16(), &hushed(&answer.body, &credentials));
+                let judged = judge(action, answer.status.as_u16(), &answer.body, &credentials);
                 if matches!(judged, Attempt::Refused(_)) {
                     self.credentials.forget(&credentials);
                 }
@@ -330,10 +330,11 @@ impl Question<'_> {
 }
 
 /// What an answer that is no success means.
-fn judge(action: &'static str, status: u16, refusal: &str) -> Attempt {
-    let refusal = answer::refusal(refusal.as_bytes());
-    let (code, message) = (cut(&refusal.code), plain(&refusal.message));
-    match (code.as_str(), status) {
+fn judge(action: &'static str, status: u16, body: &[u8], credentials: &Credentials) -> Attempt {
+    let refusal = answer::refusal(String::from_utf8_lossy(body).as_bytes());
+    let code = cut(&hushed(&refusal.code, credentials));
+    let message = plain(&hushed(&refusal.message, credentials));
+    match (refusal.code.as_str(), status) {
         (code, _) if THROTTLING.contains(&code) => Attempt::Passing(Ec2Error::Throttled { action }),
         (code, _) if UNAUTHORIZED.contains(&code) => {
             Attempt::Refused(Ec2Error::Credentials(format!("{code}: {message}")))

@@ -17,7 +17,6 @@ use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use net::{HttpClient, PiecesBody};
 use serde::Serialize;
 
-use crate::codes::hushed;
 use crate::credentials::CredentialsCache;
 use crate::sign::{sha256, sign};
 use crate::{Session, SessionError};
@@ -236,11 +235,7 @@ impl Inner {
         let request = self.request(operation, pieces, &credentials)?;
         let answer =
             self.http.send(request).await.map_err(|failure| LogsError::Unavailable(failure.to_string()))?;
-        if answer.status.is_success() {
-            return answer::judge(answer.status, &answer.headers, &answer.body).map(|()| answer.body);
-        }
-        let refusal = hushed(&answer.body, &credentials);
-        let judged = answer::judge(answer.status, &answer.headers, refusal.as_bytes());
+        let judged = answer::judge(answer.status, &answer.headers, &answer.body, &credentials);
         if let Err(LogsError::Unauthorized(_)) = judged {
             self.credentials.forget(&credentials);
             self.compare_clocks(&answer.headers);

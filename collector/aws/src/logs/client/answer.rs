@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_credential_types::Credentials;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use http::{HeaderMap, StatusCode, header};
@@ -9,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{LogsError, RejectedInfo};
-use crate::codes::{DENIED, PASSING, THROTTLING, UNAUTHORIZED, cut};
+use crate::codes::{DENIED, PASSING, THROTTLING, UNAUTHORIZED, cut, hushed};
 
 /// The longest wait that is believed.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -28,17 +29,22 @@ struct RejectedEvents {
     expired_log_event_end_index: Option<i64>,
 }
 
-/// Whether an answer means success.
+/// Whether the answer to a request signed with these credentials means success.
 ///
 /// # Errors
 /// What it means otherwise.
-pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), LogsError> {
+pub(super) fn judge(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    credentials: &Credentials,
+) -> Result<(), LogsError> {
     if status.is_success() {
         return if is_json_or_empty(body) { Ok(()) } else { Err(foreign(status)) };
     }
-    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let json: Option<Value> = serde_json::from_str(&String::from_utf8_lossy(body)).ok();
     let code = code(headers, json.as_ref());
-    let text = match (message(json.as_ref()), code.as_str()) {
+    let text = match (message(json.as_ref(), credentials), &*hushed(&code, credentials)) {
         (Some(message), "") => format!("{status}: {message}"),
         (Some(message), code) => format!("{code}: {message}"),
         (None, "") => format!("the service answers with status {status}"),
@@ -115,9 +121,9 @@ fn code(headers: &HeaderMap, json: Option<&Value>) -> String {
     cut(code)
 }
 
-fn message(json: Option<&Value>) -> Option<String> {
+fn message(json: Option<&Value>, credentials: &Credentials) -> Option<String> {
     let text = ["message", "Message", "errorMessage"].into_iter().find_map(|key| json?.get(key)?.as_str())?;
-    Some(cut(text)).filter(|text| !text.is_empty())
+    Some(cut(&hushed(text, credentials))).filter(|text| !text.is_empty())
 }
 
 /// How long the service wants to be left alone: `Retry-After` in seconds or as a date, or AWS' own in milliseconds.
@@ -141,8 +147,25 @@ mod tests {
 
     use super::*;
 
+    /// Credentials of which nothing is in an answer.
+    fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), LogsError> {
+        super::judge(status, headers, body, &Credentials::new("", "", None, None, "test"))
+    }
+
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| ((*name).try_into().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn what_was_signed_is_not_repeated_and_codes_are_known() {
+        // Short ones, as are made up for emulators: they are parts of words.
+        let credentials = Credentials::new("a", "dy", Some("t".to_owned()), None, "test");
+        let body = br#"{"__type":"ResourceAlreadyExistsException","message":"dy signed"}"#;
+        let error = super::judge(StatusCode::BAD_REQUEST, &HeaderMap::new(), body, &credentials).unwrap_err();
+        assert!(
+            matches!(&error, LogsError::AlreadyExists(text) if text.ends_with(": [REDACTED] signed")),
+            "{error:?}"
+        );
     }
 
     #[test]
