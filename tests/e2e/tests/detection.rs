@@ -106,11 +106,7 @@ fn a_task_on_an_instance_in_a_cluster() {
         ("OTEL_RESOURCE_ATTRIBUTES", Some("team=a%20b")),
     ];
     let config = format!("yaml:{yaml}");
-    let collector = Collector::start_with(&["--config", &config], &environment).unwrap();
-    collector.wait_for_log("Everything is ready").unwrap();
-    let json = [("content-type", "application/json")];
-    assert_eq!(request(http, "POST", "/v1/metrics", &json, POINT.as_bytes()).unwrap().status, 200);
-    let log = collector.wait_for_log("Value: 1").unwrap();
+    let log = detected(http, &config, &environment);
     for attribute in [
         "SchemaURL: https://opentelemetry.io/schemas/1.40.0",
         "app: Str(a)",
@@ -129,7 +125,17 @@ fn a_task_on_an_instance_in_a_cluster() {
         assert!(log.contains(attribute), "{attribute} is not in\n{log}");
     }
     assert!(!log.contains("-> host: "), "{log}");
+}
+
+/// What a collector shows of a point that is sent to `http`.
+fn detected(http: SocketAddr, config: &str, environment: &[(&str, Option<&str>)]) -> String {
+    let collector = Collector::start_with(&["--config", config], environment).unwrap();
+    collector.wait_for_log("Everything is ready").unwrap();
+    let json = [("content-type", "application/json")];
+    assert_eq!(request(http, "POST", "/v1/metrics", &json, POINT.as_bytes()).unwrap().status, 200);
+    let log = collector.wait_for_log("Value: 1").unwrap();
     assert_eq!(collector.stop().unwrap(), Some(0));
+    log
 }
 
 /// What the CloudWatch agent detects where nothing else is configured, with the EC2 API behind a proxy.
@@ -148,11 +154,7 @@ fn the_default_of_the_cloudwatch_agent_and_a_proxy() {
         ("OTEL_RESOURCE_ATTRIBUTES", Some("app=b")),
     ];
     let config = format!("yaml:{}", yaml(http, &processors, "resourcedetection"));
-    let collector = Collector::start_with(&["--config", &config], &environment).unwrap();
-    collector.wait_for_log("Everything is ready").unwrap();
-    let json = [("content-type", "application/json")];
-    assert_eq!(request(http, "POST", "/v1/metrics", &json, POINT.as_bytes()).unwrap().status, 200);
-    let log = collector.wait_for_log("Value: 1").unwrap();
+    let log = detected(http, &config, &environment);
     for attribute in [
         "app: Str(b)",
         "cloud.platform: Str(aws_ec2)",
@@ -163,7 +165,6 @@ fn the_default_of_the_cloudwatch_agent_and_a_proxy() {
         assert!(log.contains(attribute), "{attribute} is not in\n{log}");
     }
     assert!(!log.contains("ec2.tag.team") && !log.contains("app: Str(a)"), "{log}");
-    assert_eq!(collector.stop().unwrap(), Some(0));
 }
 
 #[test]
