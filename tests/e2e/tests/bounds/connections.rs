@@ -1,0 +1,1 @@
+//! Connections, streams and bodies before any pipeline.

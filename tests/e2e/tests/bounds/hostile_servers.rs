@@ -1,0 +1,1 @@
+//! Servers that answer slowly, endlessly, wrongly or not at all.

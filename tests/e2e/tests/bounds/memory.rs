@@ -1,0 +1,1 @@
+//! Memory: limiter, queues, stored requests.

@@ -1,0 +1,1 @@
+//! Signals, reloads, panics and the log.

@@ -1,0 +1,1 @@
+//! Secrets in configuration, logs, responses and files.

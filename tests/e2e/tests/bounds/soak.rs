@@ -1,0 +1,1 @@
+//! Hostile and good clients together, in a control group.

@@ -1,0 +1,1 @@
+//! Time and memory of translations to log events.
