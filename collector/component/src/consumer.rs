@@ -15,6 +15,9 @@ pub trait Consumer: Send + Sync {
     async fn consume(&self, batch: Batch) -> Result<(), ConsumeError>;
 }
 
+/// The longest wait that a server can impose on a client: one answer must not silence it for days.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+
 /// Why a batch was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsumeError {
@@ -63,10 +66,10 @@ impl ConsumeError {
         }
     }
 
-    /// The least time to wait before a retry, where the refusing side asked for one.
+    /// The least time to wait before a retry, where the refusing side asked for one: at most [`MAX_RETRY_AFTER`].
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Retryable { after, .. } => *after,
+            Self::Retryable { after, .. } => after.map(|after| after.min(MAX_RETRY_AFTER)),
             Self::Permanent { .. } => None,
         }
     }

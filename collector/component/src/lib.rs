@@ -13,11 +13,12 @@ mod factory;
 mod gates;
 mod host;
 mod id;
+pub mod memory;
 mod registry;
 pub mod telemetry;
 
 pub use causes::causes;
-pub use consumer::{Code, ConsumeError, Consumer};
+pub use consumer::{Code, ConsumeError, Consumer, MAX_RETRY_AFTER};
 pub use factory::{
     AnyConfig, BoxError, BuildInfo, Component, Config, Exporter, ExporterFactory, Extension,
     ExtensionFactory, Meta, Outputs, Processor, ProcessorFactory, ReceiverFactory, Settings, Stability,

@@ -48,11 +48,13 @@
 
 mod backoff;
 mod batcher;
+mod blocking;
 mod config;
 mod delivery;
 mod disk;
 mod exporter;
 pub mod exposition;
+pub mod files;
 pub mod json;
 mod log;
 mod queue;
@@ -61,6 +63,7 @@ pub mod storage;
 pub mod text;
 
 pub use backoff::Backoff;
+pub use blocking::{blocking, wait_blocking};
 pub use config::{BatchConfig, PartitionConfig, QueueConfig, RetryConfig, Sizer, TimeoutConfig};
 pub use delivery::{SendError, Sender};
 pub use exporter::{ExporterConfig, exporter};

@@ -230,7 +230,8 @@ fn words(body: &[u8]) -> String {
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(component::MAX_RETRY_AFTER))
 }
 
 /// Reads an answer of at most `limit` bytes. One that comes in one piece is not copied.

@@ -83,7 +83,8 @@ impl Status {
         let retry_after =
             status.details.iter().find(|detail| detail.type_url == RETRY_INFO).and_then(|detail| {
                 let delay = RetryInfo::decode(detail.value.as_slice()).ok()?.retry_delay?;
-                Some(Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?))
+                let seconds = Duration::from_secs(u64::try_from(delay.seconds).ok()?);
+                Some(seconds.saturating_add(Duration::from_nanos(u64::try_from(delay.nanos).ok()?)))
             });
         Some(Self { code: Code::from_number(status.code)?, message: status.message, retry_after })
     }

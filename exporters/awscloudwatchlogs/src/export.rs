@@ -48,6 +48,7 @@ fn pusher_config(settings: &Settings, config: &Config) -> PusherConfig {
         timeout: Some(config.logs.timeout.0).filter(|timeout| !timeout.is_zero()),
         user_agent: user_agent(settings, KIND, &[], &config.logs.log_group_name),
         max_event_bytes: config.logs.max_event_bytes(),
+        serial: false,
     }
 }
 
@@ -71,7 +72,7 @@ impl Component for LogsExporter {
 #[async_trait]
 impl Consumer for LogsExporter {
     async fn consume(&self, batch: Batch) -> Result<(), ConsumeError> {
-        let make = |batch: &Batch, events: &mut Events| {
+        let make = |batch: &Batch, events: &mut Events<'_>| {
             self.converter.convert(batch, |outcome| match outcome {
                 Outcome::Event { group, stream, timestamp_ms, message } => {
                     events.push(group, stream, timestamp_ms, message, 1);

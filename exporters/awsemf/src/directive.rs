@@ -1,6 +1,6 @@
 //! Metric directives: which fields of an event are metrics, over which dimensions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::config::RollupOption;
 use crate::declaration::{Bits, Declarations};
@@ -10,6 +10,9 @@ use crate::metric::Metric;
 
 /// CloudWatch refuses a document with a larger set.
 const MAX_DIMENSIONS: usize = 30;
+/// Dimension sets of a directive. The default rollup makes one of each label, so that a point with very many labels would
+/// otherwise become a text mostly of sets.
+const MAX_SETS: usize = 1000;
 /// CloudWatch refuses a directive with more metrics.
 const MAX_METRICS: usize = 100;
 
@@ -42,14 +45,14 @@ pub(crate) struct Directives<'a> {
 }
 
 impl<'a> Directives<'a> {
-    /// The directives of `metrics`, and how many dimension sets were left out for being too large.
+    /// The directives of `metrics`, and how many dimension sets were left out for being too large or too many.
     pub(crate) fn list(&self, metrics: &[&Metric]) -> (Vec<Directive<'a>>, usize) {
         let mut directives = if self.declarations.is_empty() {
             vec![Directive { sets: self.all_sets(), metrics: (0..metrics.len()).collect() }]
         } else {
             self.declared(metrics)
         };
-        let mut oversized = 0;
+        let mut oversized = self.dimensions.len().saturating_sub(MAX_SETS) * usize::from(self.has_rollup());
         for directive in &mut directives {
             let before = directive.sets.len();
             directive.sets.retain(|set| set.len() <= MAX_DIMENSIONS);
@@ -97,9 +100,10 @@ impl<'a> Directives<'a> {
             .iter()
             .map(|dimension| dimension.name)
             .filter(|name| *name != SCOPE_LABEL)
+            .take(MAX_SETS)
             .collect();
         let mut sets = Vec::new();
-        if labels.is_empty() || self.rollup == RollupOption::None {
+        if labels.is_empty() || !self.has_rollup() {
             return sets;
         }
         if self.rollup == RollupOption::ZeroAndSingle {
@@ -112,6 +116,10 @@ impl<'a> Directives<'a> {
             sets.push(set);
         }
         sets
+    }
+
+    fn has_rollup(&self) -> bool {
+        self.rollup != RollupOption::None
     }
 
     /// One directive for the metrics of each list of declarations, in order of the lists.
@@ -129,19 +137,15 @@ impl<'a> Directives<'a> {
         lists
             .into_iter()
             .map(|(declarations, metrics)| {
-                let mut sets: Vec<Vec<&str>> = Vec::new();
                 let declared = declarations
                     .iter()
                     .filter_map(|&at| self.declarations.list.get(at))
                     .flat_map(|declaration| &declaration.dimensions)
                     .filter(|set| set.iter().all(|name| self.has(name)))
                     .map(|set| set.iter().map(String::as_str).collect());
-                for set in declared.chain(rollup.iter().cloned()) {
-                    if !sets.contains(&set) {
-                        sets.push(set);
-                    }
-                }
-                Directive { sets, metrics }
+                let mut known: HashSet<Vec<&str>> = HashSet::new();
+                let sets = declared.chain(rollup.iter().cloned()).filter(|set| known.insert(set.clone()));
+                Directive { sets: sets.collect(), metrics }
             })
             .collect()
     }
@@ -295,6 +299,15 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (text, _) = directives(RollupOption::None, &[], &["a"], &names);
         assert_eq!(dimensions(&text), [r#"[["a"]]"#, r#"[["a"]]"#]);
+    }
+
+    #[test]
+    fn sets_beyond_the_number_of_an_event_are_counted() {
+        let labels: Vec<String> = (0..MAX_SETS + 7).map(|i| format!("l{i:05}")).collect();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let (text, left_out) = directives(RollupOption::Single, &[], &labels, &["m"]);
+        assert_eq!(text.matches("[\"l").count(), MAX_SETS);
+        assert_eq!(left_out, 7 + 1, "the set of all labels is too large");
     }
 
     #[test]

@@ -55,6 +55,14 @@ impl Emitter<'_, '_> {
         for group in groups.list() {
             let Some(target) = groups.target(group.key.target) else { continue };
             groups.values(group, metrics, values);
+            if sink.is_exhausted() {
+                self.dropped.push_too_large += metrics.len() as u64;
+                continue;
+            }
+            if sink.max_event_bytes().is_some_and(|max| labels.bytes(group.labels) > max) {
+                self.too_large(metrics);
+                continue;
+            }
             self.rules.declarations.accepting(accepted, matches, |name| {
                 labels.get(group.labels, name).map(|text| text.get(&labels.arena))
             });
@@ -93,6 +101,16 @@ impl Emitter<'_, '_> {
         }
     }
 
+    /// Counts values that make an event too large even alone.
+    fn too_large(&mut self, metrics: &[MetricId]) {
+        if self.dropped.too_large == 0 {
+            let metric = metrics.first().and_then(|id| self.metrics.get(*id));
+            let metric = metric.map_or("", |metric| &metric.name);
+            tracing::warn!(metric, "dropping values that make an event too large even alone");
+        }
+        self.dropped.too_large += metrics.len() as u64;
+    }
+
     /// The places of a group's metrics by name, without repeats.
     fn places(&self, metrics: &[MetricId]) -> Vec<usize> {
         let name =
@@ -112,12 +130,10 @@ impl Emitter<'_, '_> {
         sink: &mut S,
     ) {
         if places.len() < 2 {
-            if self.dropped.too_large == 0 {
-                let metric = whole.shape.metrics.first().and_then(|id| self.metrics.get(*id));
-                let metric = metric.map_or("", |metric| &metric.name);
-                tracing::warn!(metric, "dropping values that make an event too large even alone");
-            }
-            self.dropped.too_large += places.len() as u64;
+            return self.too_large(whole.shape.metrics);
+        }
+        if sink.is_exhausted() {
+            self.dropped.push_too_large += places.len() as u64;
             return;
         }
         let (first, second) = places.split_at_checked(places.len() / 2).unwrap_or_default();

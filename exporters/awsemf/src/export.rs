@@ -53,7 +53,7 @@ fn create(settings: Settings, config: Arc<Config>, signal: Signal) -> Result<Arc
         retry: retry.unwrap_or_else(|| RetryConfig { enabled: false, ..RetryConfig::default() }),
         timeout: None,
     };
-    let sender = Arc::new(LineSender { translation, output });
+    let sender = Arc::new(LineSender { translation, output, writing: tokio::sync::Mutex::default() });
     Ok(helper::exporter(&settings, signal, sender, exporter_config, Vec::new()))
 }
 
@@ -67,6 +67,8 @@ fn pusher_config(settings: &Settings, config: &Config) -> PusherConfig {
         timeout: Some(config.emf.timeout.0).filter(|timeout| !timeout.is_zero()),
         user_agent: user_agent(settings, "awsemf", application_signals(config), &config.emf.log_group_name),
         max_event_bytes: config.emf.max_event_bytes,
+        // Cumulative values are compared with those of the push before.
+        serial: true,
     }
 }
 
@@ -121,7 +123,7 @@ impl Component for CloudWatch {
 #[async_trait]
 impl Consumer for CloudWatch {
     async fn consume(&self, batch: Batch) -> Result<(), ConsumeError> {
-        let make = |batch: &Batch, events: &mut Events| {
+        let make = |batch: &Batch, events: &mut Events<'_>| {
             self.translation.run(batch, events.now_ms(), &mut Escaped(events));
         };
         self.pusher.push(batch, &make).await
@@ -129,13 +131,17 @@ impl Consumer for CloudWatch {
 }
 
 /// Events written as they stand in a request.
-struct Escaped<'e>(&'e mut Events);
+struct Escaped<'e, 'h>(&'e mut Events<'h>);
 
-impl EventSink for Escaped<'_> {
+impl EventSink for Escaped<'_, '_> {
     const ESCAPED: bool = true;
 
     fn max_event_bytes(&self) -> Option<usize> {
         Some(self.0.max_event_bytes())
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.0.is_exhausted()
     }
 
     fn begin(&mut self, group: &str, stream: &str, timestamp_ms: i64, items: u32) -> Option<&mut String> {
@@ -151,7 +157,13 @@ impl EventSink for Escaped<'_> {
 struct LineSender {
     translation: Translation,
     output: Output,
+    /// Held while a batch is written, which may take as long as the reader of the lines takes.
+    writing: tokio::sync::Mutex<()>,
 }
+
+/// Batches up to this size are translated where they arrive, which takes some milliseconds; larger ones hold no worker of the
+/// runtime.
+const MAX_INLINE_BYTES: usize = 1 << 20;
 
 #[async_trait]
 impl Sender for LineSender {
@@ -160,15 +172,18 @@ impl Sender for LineSender {
     }
 
     async fn send(&self, batch: Batch) -> Result<(), SendError> {
-        let mut lines = Lines::default();
-        self.translation.run(&batch, now_ms(), &mut lines);
-        let events = lines.events;
-        let written = self.output.write(lines.text).await;
-        match &written {
-            Ok(()) => self.translation.telemetry.written(events),
-            Err(_) => self.translation.telemetry.failed(events),
+        let _writing = self.writing.lock().await;
+        let mut lines = Lines::new(&self.output, batch.encoded_len());
+        let mut translate = || self.translation.run(&batch, now_ms(), &mut lines);
+        if batch.encoded_len() > MAX_INLINE_BYTES {
+            helper::blocking(translate)
+        } else {
+            translate()
         }
-        written.map_err(SendError::from)
+        let result = lines.flush();
+        self.translation.telemetry.written(lines.written);
+        self.translation.telemetry.failed(lines.failed);
+        result.map_err(SendError::from)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use helper::files::{open_owned, sync_parent};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -153,7 +154,7 @@ impl FileOutput {
         }
         // The new file is opened under the old name, so a failure in between leaves no file: the next write tries again.
         std::fs::rename(&self.path, &aside)?;
-        match OpenOptions::new().append(true).create(true).open(&self.path) {
+        match open_owned(OpenOptions::new().append(true).create(true), &self.path) {
             Ok(file) => {
                 self.file = file;
                 self.size = 0;
@@ -164,7 +165,7 @@ impl FileOutput {
             }
         }
         self.prune(now);
-        Ok(())
+        sync_parent(&self.path)
     }
 
     fn aside(&self, time: Timestamp) -> PathBuf {
@@ -221,7 +222,7 @@ fn first_line(lines: &str) -> (&str, &str) {
 
 /// Opens a file to append, without the part of a line that it may end with. Also returns its size.
 fn open_at_last_line(path: &Path) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let mut file = open_owned(OpenOptions::new().read(true).append(true).create(true), path)?;
     let size = file.metadata()?.len();
     let mut end = size;
     let mut chunk = Vec::new();
@@ -239,10 +240,24 @@ fn open_at_last_line(path: &Path) -> io::Result<(File, u64)> {
         }
     }
     if end < size {
+        check_begins_like_events(&mut file)?;
         tracing::warn!(file = %path.display(), bytes = size - end, "cutting off the line that was not finished");
         file.set_len(end)?;
     }
     Ok((file, end))
+}
+
+/// Refuses a file that cannot be ours before anything of it is cut off.
+fn check_begins_like_events(file: &mut File) -> io::Result<()> {
+    let mut first = [0];
+    file.rewind()?;
+    file.read_exact(&mut first)?;
+    if first != *b"{" {
+        let reason =
+            "it holds something else than events, which begin with `{`; name another file, or remove it";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -282,9 +297,19 @@ mod tests {
         check("", "{\"b\":1}\n");
         check("{\"a\":1}\n", "{\"a\":1}\n{\"b\":1}\n");
         check("{\"a\":1}\n{\"half", "{\"a\":1}\n{\"b\":1}\n");
-        check("half", "{\"b\":1}\n");
-        let long = format!("{}\n", "x".repeat(200_000));
+        check("{half", "{\"b\":1}\n");
+        let long = format!("{{{}\n", "x".repeat(200_000));
         check(&format!("{long}{}", "y".repeat(200_000)), &format!("{long}{{\"b\":1}}\n"));
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_not_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        std::fs::write(&config.path, "root:x:0:0\nunfinished").unwrap();
+        let error = component::causes(&FileOutput::open(&config).unwrap_err());
+        assert!(error.contains("it holds something else than events"), "{error}");
+        assert_eq!(std::fs::read_to_string(&config.path).unwrap(), "root:x:0:0\nunfinished");
     }
 
     #[test]

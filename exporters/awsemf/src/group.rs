@@ -12,6 +12,8 @@ use crate::value::Value;
 
 /// No next value.
 const NONE: u32 = u32::MAX;
+/// Values that the groups hold before their events have to be written.
+const MAX_ENTRIES: usize = 256 << 10;
 
 /// The types of metrics; points of different types never share an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,26 @@ impl Groups {
         self.index.clear();
         self.targets.clear();
         self.target_index.clear();
+    }
+
+    /// Forgets the groups, and the targets after the first `targets`.
+    pub(crate) fn cut_back(&mut self, targets: usize) {
+        self.list.clear();
+        self.entries.clear();
+        self.index.clear();
+        self.targets.truncate(targets);
+        self.target_index.retain(|(_, place)| (*place as usize) < targets);
+    }
+
+    /// How many targets there are.
+    pub(crate) fn targets(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Returns true if the groups hold as many values as they should.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() > MAX_ENTRIES
     }
 
     /// The groups.

@@ -38,9 +38,23 @@ pub(crate) struct Labels<'a> {
     hasher: RandomState,
 }
 
+/// Labels and bytes of text that the table holds before the events made of them have to be written.
+const MAX_LABELS: usize = 128 << 10;
+const MAX_ARENA: usize = 4 << 20;
+
+/// A state of the table to which it can be cut back.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LabelMark {
+    labels: usize,
+    arena: usize,
+}
+
 impl<'a> Labels<'a> {
-    /// Empties the table and keeps its memory, for a batch of another lifetime.
+    /// Empties the table and keeps its memory, unless one large point made it grow, for a batch of another lifetime.
     pub(crate) fn recycled<'b>(mut self) -> Labels<'b> {
+        if self.list.capacity() > 2 * MAX_LABELS || self.arena.capacity() > 2 * MAX_ARENA {
+            return Labels { hasher: self.hasher, ..Labels::default() };
+        }
         self.arena.clear();
         Labels { list: recycle(self.list), arena: self.arena, hasher: self.hasher }
     }
@@ -72,6 +86,28 @@ impl<'a> Labels<'a> {
     pub(crate) fn push(&mut self, pair: KeyValueView<'a>) {
         let text = self.text_of(pair.value);
         self.list.push(Label { name: pair.key, text });
+    }
+
+    /// Returns true if the table holds as much as it should.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() > MAX_LABELS || self.arena.len() > MAX_ARENA
+    }
+
+    /// The present state.
+    pub(crate) fn mark(&self) -> LabelMark {
+        LabelMark { labels: self.list.len(), arena: self.arena.len() }
+    }
+
+    /// Forgets all that was added since `mark`.
+    pub(crate) fn cut_back(&mut self, mark: LabelMark) {
+        self.list.truncate(mark.labels);
+        self.arena.truncate(mark.arena);
+    }
+
+    /// Bytes of the names and texts of a set.
+    pub(crate) fn bytes(&self, span: Span) -> usize {
+        self.of(span).iter().map(|label| label.name.len() + label.text.len()).sum()
     }
 
     /// How many labels there are in all sets.

@@ -43,7 +43,7 @@ impl Telemetry {
             ),
             sets: counter(
                 "dropped_dimension_sets",
-                "Number of dimension sets left out for having more names than CloudWatch takes",
+                "Number of dimension sets left out: more names than CloudWatch takes, or more sets than an event may have",
                 "{sets}",
             ),
             sent: counter("sent_events", "Number of events that the destination accepted", "{events}"),
@@ -79,6 +79,7 @@ impl Telemetry {
         self.add(&self.points, "duplicate", dropped.duplicate);
         self.add(&self.points, "unknown_type", dropped.unknown_type);
         self.add(&self.points, "too_large", dropped.too_large);
+        self.add(&self.points, "push_too_large", dropped.push_too_large);
         self.add(&self.events, "no_metrics", dropped.no_metrics);
         for (namespace, series) in translator.metric_series() {
             let namespace = KeyValue::new("namespace", namespace.to_owned());

@@ -21,6 +21,15 @@ impl<'a> Text<'a> {
         Text::Made { start, end: arena.len() }
     }
 
+    /// Its length in bytes.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Borrowed(text) => text.len(),
+            Self::Made { start, end } => end - start,
+            Self::Unset => 0,
+        }
+    }
+
     /// The text itself.
     #[inline]
     pub(crate) fn get<'t>(self, arena: &'t str) -> &'t str

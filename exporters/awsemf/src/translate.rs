@@ -7,7 +7,7 @@ use pdata::{Batch, KeyValueView};
 use crate::config::EmfConfig;
 use crate::declaration::DeclarationError;
 use crate::delta::Deltas;
-use crate::emit::{Emission, Emitter};
+use crate::emit::Emission;
 use crate::group::Groups;
 use crate::labels::Labels;
 use crate::metric::Metrics;
@@ -25,6 +25,11 @@ pub trait EventSink {
 
     /// The largest event in bytes of its plain text; `None` for any.
     fn max_event_bytes(&self) -> Option<usize>;
+
+    /// Returns true if the sink takes no more events of this batch: making them would be in vain.
+    fn is_exhausted(&self) -> bool {
+        false
+    }
 
     /// Begins an event of a log group and stream; `None` if it is not wanted (too old, too new: the sink has counted
     /// it). The text is appended to the returned string. `timestamp_ms` is Unix time in milliseconds, `items` how many
@@ -55,9 +60,16 @@ pub struct Dropped {
     pub too_large: u64,
     /// Values that were written but not extracted as metrics, because the namespace would have too many series.
     pub series_over_limit: u64,
-    /// Dimension sets with more names than CloudWatch takes.
+    /// Dimension sets with more names than CloudWatch takes, or beyond the number of sets of an event.
     pub oversized_dimension_sets: u64,
+    /// Points of a batch that would become too much text.
+    pub push_too_large: u64,
 }
+
+/// Bytes of labels that a batch may become at least, as each of its points may have those of its resource.
+const MIN_LABEL_BYTES: usize = 256 << 20;
+/// Bytes of labels that a batch may become, as a multiple of its own size.
+const MAX_EXPANSION: usize = 32;
 
 /// Translates batches, one after another, and remembers what cumulative series need.
 #[derive(Debug)]
@@ -116,7 +128,12 @@ impl Translator {
         self.groups.clear();
         self.values.clear();
         let mut walk = Walk {
+            sink,
             rules: &self.rules,
+            templates: &mut self.templates,
+            series: &mut self.series,
+            emission: &mut self.emission,
+            label_bytes: batch.encoded_len().saturating_mul(MAX_EXPANSION).max(MIN_LABEL_BYTES),
             metrics: &mut self.metrics,
             deltas: &mut self.deltas,
             groups: &mut self.groups,
@@ -135,19 +152,8 @@ impl Translator {
         for resource in metrics::resources(batch) {
             walk.resource(&resource);
         }
-        let (labels, attributes, mut dropped) = (walk.labels, walk.attributes, walk.dropped);
-        Emitter {
-            rules: &self.rules,
-            metrics: &self.metrics,
-            templates: &mut self.templates,
-            groups: &self.groups,
-            values: &self.values,
-            labels: &labels,
-            series: &mut self.series,
-            dropped: &mut dropped,
-            now: now_ms,
-        }
-        .all(&mut self.emission, sink);
+        walk.emit();
+        let (labels, attributes, dropped) = (walk.labels, walk.attributes, walk.dropped);
         self.labels = labels.recycled();
         self.attributes = recycle(attributes);
         dropped

@@ -4,26 +4,35 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::RandomState;
 use pdata::metrics::{
-    Data, ExponentialHistogramDataPointView, FLAG_NO_RECORDED_VALUE, HistogramDataPointView, MetricView,
-    NumberDataPointView, ResourceMetricsView, SummaryDataPointView, Temporality,
+    BucketsView, Data, ExponentialHistogramDataPointView, FLAG_NO_RECORDED_VALUE, HistogramDataPointView,
+    MetricView, NumberDataPointView, ResourceMetricsView, SummaryDataPointView, Temporality,
 };
 use pdata::{KeyValueView, KeyValues};
 
 use crate::delta::{Deltas, SeriesKey};
+use crate::emit::{Emission, Emitter};
 use crate::group::{GroupKey, Groups, Kind, Target};
 use crate::json::write_float_g;
-use crate::labels::{LabelSet, Labels, hash_text};
+use crate::labels::{LabelMark, LabelSet, Labels, hash_text};
 use crate::metric::{MetricId, Metrics, Suffix};
 use crate::names::UNDEFINED;
 use crate::resource::{Identity, ResourceContext};
 use crate::rules::Rules;
+use crate::series::SeriesLimit;
+use crate::template::Templates;
 use crate::text::{Span, Text};
-use crate::translate::Dropped;
+use crate::translate::{Dropped, EventSink};
 use crate::value::{Stats, Value, Values};
 
-/// One translation.
-pub(crate) struct Walk<'t, 'a> {
+/// One translation. Points are collected in groups and become events at the end, or earlier where they take much memory.
+pub(crate) struct Walk<'t, 'a, S> {
+    pub(crate) sink: &'t mut S,
     pub(crate) rules: &'t Rules,
+    pub(crate) templates: &'t mut Templates,
+    pub(crate) series: &'t mut SeriesLimit,
+    pub(crate) emission: &'t mut Emission,
+    /// Bytes of labels that points may still have.
+    pub(crate) label_bytes: usize,
     pub(crate) metrics: &'t mut Metrics,
     pub(crate) deltas: &'t mut Deltas,
     pub(crate) groups: &'t mut Groups,
@@ -43,6 +52,16 @@ pub(crate) struct Walk<'t, 'a> {
     pub(crate) labels_identity: Option<(Span, Identity)>,
 }
 
+/// What stays when the events of all groups have been written.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    labels: LabelMark,
+    targets: usize,
+}
+
+/// Buckets of an exponential histogram beyond which it is not taken: SDKs make 160.
+const MAX_POINT_BUCKETS: usize = 100_000;
+
 /// Where the points of one metric come from and go to.
 struct Course<'m, 'a> {
     context: &'m ResourceContext,
@@ -54,11 +73,62 @@ struct Course<'m, 'a> {
     unit: &'a str,
     /// Where events go: that of the resource, or as an earlier point of the metric completed it.
     target: u32,
+    /// What the points of the metric need.
+    mark: Mark,
+    /// Bytes of the labels of points without attributes.
+    base_bytes: usize,
 }
 
-impl<'a> Walk<'_, 'a> {
+impl<'a, S: EventSink> Walk<'_, 'a, S> {
+    /// Writes the events of all groups.
+    pub(crate) fn emit(&mut self) {
+        Emitter {
+            rules: self.rules,
+            metrics: self.metrics,
+            templates: self.templates,
+            groups: self.groups,
+            values: self.values,
+            labels: &self.labels,
+            series: self.series,
+            dropped: &mut self.dropped,
+            now: self.now,
+        }
+        .all(self.emission, self.sink);
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { labels: self.labels.mark(), targets: self.groups.targets() }
+    }
+
+    /// Writes the events of all groups if they take much memory, and forgets all but what was there at `mark`. Returns
+    /// true if it did.
+    #[inline]
+    fn make_memory(&mut self, mark: Mark) -> bool {
+        let is_full =
+            self.labels.is_full() || self.groups.is_full() || self.values.is_full() || self.metrics.is_full();
+        if is_full {
+            self.flush(mark);
+        }
+        is_full
+    }
+
+    #[cold]
+    fn flush(&mut self, mark: Mark) {
+        self.emit();
+        self.groups.cut_back(mark.targets);
+        self.labels.cut_back(mark.labels);
+        self.values.clear();
+        self.labels_identity = None;
+        if self.metrics.is_full() {
+            // Templates refer to metrics by id.
+            self.metrics.clear();
+            self.templates.clear();
+        }
+    }
+
     /// Takes all points of a resource.
     pub(crate) fn resource(&mut self, resource: &ResourceMetricsView<'a>) {
+        self.make_memory(Mark::default());
         self.identity = None;
         self.attributes.clear();
         self.attributes.extend(resource.resource().attributes());
@@ -72,25 +142,44 @@ impl<'a> Walk<'_, 'a> {
         let converted = Span { start, end: self.labels.len() };
         let seen = if self.rules.conversion.clear { &[][..] } else { &self.attributes };
         let context = ResourceContext::new(self.rules, seen, converted, self.groups, &mut self.labels.arena);
+        let converted_bytes = self.labels.bytes(converted);
+        let mark = self.mark();
         // Scopes mostly have the same name, or none.
         let mut last: Option<(&str, LabelSet)> = None;
         for scope in resource.scopes() {
             let name = scope.scope().name;
             let base = match last {
                 Some((known, base)) if known == name => base,
-                _ => self.labels.collect(std::iter::empty(), converted, name, self.rules.kubernetes),
+                _ => {
+                    self.make_memory(mark);
+                    self.label_bytes = self.label_bytes.saturating_sub(converted_bytes);
+                    self.labels.collect(std::iter::empty(), converted, name, self.rules.kubernetes)
+                }
             };
             last = Some((name, base));
+            let mut course = Course {
+                context: &context,
+                scope: name,
+                base,
+                kind: Kind::Gauge,
+                name: "",
+                unit: "",
+                target: context.target,
+                mark: self.mark(),
+                base_bytes: converted_bytes + name.len(),
+            };
             for metric in scope.metrics() {
-                self.metric(&context, name, base, &metric);
+                self.metric(&mut course, &metric);
             }
         }
     }
 
-    fn metric(&mut self, context: &ResourceContext, scope: &'a str, base: LabelSet, metric: &MetricView<'a>) {
+    fn metric(&mut self, course: &mut Course<'_, 'a>, metric: &MetricView<'a>) {
         let kind = match metric.data {
             Data::None => {
-                tracing::warn!(metric = metric.name, "unhandled metric data type");
+                if self.dropped.unknown_type == 0 {
+                    tracing::warn!(metric = metric.name, "unhandled metric data type");
+                }
                 self.dropped.unknown_type += 1;
                 return;
             }
@@ -100,29 +189,22 @@ impl<'a> Walk<'_, 'a> {
             Data::ExponentialHistogram { .. } => Kind::ExponentialHistogram,
             Data::Summary(_) => Kind::Summary,
         };
-        let mut course = Course {
-            context,
-            scope,
-            base,
-            kind,
-            name: metric.name,
-            unit: metric.unit,
-            target: context.target,
-        };
+        (course.kind, course.name, course.unit) = (kind, metric.name, metric.unit);
+        course.target = course.context.target;
         match metric.data {
             Data::None => {}
-            Data::Gauge(points) => points.numbers().for_each(|point| self.number(&mut course, &point, false)),
+            Data::Gauge(points) => points.numbers().for_each(|point| self.number(course, &point, false)),
             Data::Sum { points, temporality, .. } => {
                 let cumulative = temporality == Temporality::Cumulative;
-                points.numbers().for_each(|point| self.number(&mut course, &point, cumulative));
+                points.numbers().for_each(|point| self.number(course, &point, cumulative));
             }
             Data::Histogram { points, .. } => {
-                points.histograms().for_each(|point| self.histogram(&mut course, &point));
+                points.histograms().for_each(|point| self.histogram(course, &point));
             }
             Data::ExponentialHistogram { points, .. } => {
-                points.exponential_histograms().for_each(|point| self.exponential(&mut course, &point));
+                points.exponential_histograms().for_each(|point| self.exponential(course, &point));
             }
-            Data::Summary(points) => points.summaries().for_each(|point| self.summary(&mut course, &point)),
+            Data::Summary(points) => points.summaries().for_each(|point| self.summary(course, &point)),
         }
     }
 
@@ -132,7 +214,7 @@ impl<'a> Walk<'_, 'a> {
         if !self.admits(point.flags, value.is_finite()) {
             return;
         }
-        let set = self.label_set(course, point.attributes());
+        let Some(set) = self.label_set(course, point.attributes()) else { return };
         if cumulative {
             let key = self.series(course, set);
             match self.deltas.number(key, value, self.rules.retain_initial, self.now) {
@@ -153,7 +235,7 @@ impl<'a> Walk<'_, 'a> {
         if !self.admits(point.flags, sum.is_finite() && min.is_finite() && max.is_finite()) {
             return;
         }
-        let set = self.label_set(course, point.attributes());
+        let Some(set) = self.label_set(course, point.attributes()) else { return };
         let mut stats = Stats { max, min, count: point.count, sum };
         if course.context.histogram_deltas && !self.change(course, set, &mut stats) {
             return;
@@ -168,7 +250,12 @@ impl<'a> Walk<'_, 'a> {
         if !self.admits(point.flags, finite) {
             return;
         }
-        let set = self.label_set(course, point.attributes());
+        let buckets = |view: &BucketsView<'_>| view.bucket_counts().take(MAX_POINT_BUCKETS + 1).count();
+        if buckets(&point.positive) + buckets(&point.negative) > MAX_POINT_BUCKETS {
+            self.dropped.too_large += 1;
+            return;
+        }
+        let Some(set) = self.label_set(course, point.attributes()) else { return };
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
         self.values.exponential(point, &mut parts);
@@ -188,7 +275,7 @@ impl<'a> Walk<'_, 'a> {
         if !self.admits(point.flags, finite) {
             return;
         }
-        let set = self.label_set(course, point.attributes());
+        let Some(set) = self.label_set(course, point.attributes()) else { return };
         // The least and the greatest by place, as upstream: quantiles come in order.
         let mut stats = Stats {
             max: quantiles().last().map_or(0.0, |pair| pair.value),
@@ -207,7 +294,15 @@ impl<'a> Walk<'_, 'a> {
         }
         self.add(course, set, time, 0, Suffix::Sum, Value::Number(stats.sum));
         self.add(course, set, time, 1, Suffix::Count, Value::Number(stats.count as f64));
+        let mark = self.mark();
+        let bytes = self.labels.bytes(set.span);
         for (index, pair) in quantiles().enumerate() {
+            if self.make_memory(mark) {
+                course.target = course.context.target;
+            }
+            if !self.spend(bytes) {
+                return;
+            }
             let text = Text::make(&mut self.labels.arena, |arena| write_float_g(arena, pair.quantile));
             let set = self.labels.with(set, "quantile", text);
             self.add(course, set, time, 2 + index as u32, Suffix::None, Value::Number(pair.value));
@@ -253,9 +348,25 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
+    /// The labels of a point; `None` if the labels of the batch have become too much text.
     #[inline(always)]
-    fn label_set(&mut self, course: &Course<'_, 'a>, attributes: KeyValues<'a>) -> LabelSet {
-        if attributes.is_empty() { course.base } else { self.collect(course, attributes) }
+    fn label_set(&mut self, course: &mut Course<'_, 'a>, attributes: KeyValues<'a>) -> Option<LabelSet> {
+        if self.make_memory(course.mark) {
+            course.target = course.context.target;
+        }
+        if attributes.is_empty() {
+            return Some(course.base);
+        }
+        self.spend(course.base_bytes).then(|| self.collect(course, attributes))
+    }
+
+    /// Takes bytes from what labels may have. Returns false if none are left: the point is counted.
+    #[inline]
+    fn spend(&mut self, bytes: usize) -> bool {
+        self.label_bytes = self.label_bytes.saturating_sub(bytes);
+        let has_bytes = self.label_bytes > 0;
+        self.dropped.push_too_large += u64::from(!has_bytes);
+        has_bytes
     }
 
     fn collect(&mut self, course: &Course<'_, 'a>, attributes: KeyValues<'a>) -> LabelSet {

@@ -1,18 +1,18 @@
 //! Measures memory and decides whether data is refused.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use component::Host;
+use component::memory::{MemoryError, total};
 use confmap::GoDuration;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::Config;
-use crate::memory::{MemoryError, Resident, total};
+use crate::memory::Resident;
 
 const MIB: u64 = 1 << 20;
 
@@ -74,7 +74,7 @@ fn percent(total: u64, share: u32) -> u64 {
 impl Checker {
     /// A checker of the memory of this process.
     pub(crate) fn of_process(config: &Config) -> Result<Self, MemoryError> {
-        let limits = Limits::new(config, || total(Path::new("/")))?;
+        let limits = Limits::new(config, total)?;
         let resident = Resident::open()?;
         Ok(Self::new(limits, config.check_interval.0, Box::new(move || resident.read())))
     }

@@ -6,7 +6,7 @@ use confmap::{Duration, Problems};
 use serde::Deserialize;
 
 use crate::checker::Checker;
-use crate::memory::MemoryError;
+use component::memory::MemoryError;
 
 /// The configuration of the processor.
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,7 @@
 use std::alloc::System;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws::logs::{Events, MAX_MESSAGE_BYTES};
+use aws::logs::{Events, MAX_MESSAGE_BYTES, StreamChunks};
 use awsemfexporter::{EmfConfig, EventSink, Translator};
 use pdata::{Batch, Signal};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -20,9 +20,9 @@ const ROUNDS: (usize, usize) = (3, 20);
 const TARGET: f64 = 0.1;
 
 /// Events for CloudWatch Logs.
-struct Sink(Events);
+struct Sink<'h>(Events<'h>);
 
-impl EventSink for Sink {
+impl EventSink for Sink<'_> {
     const ESCAPED: bool = true;
 
     fn max_event_bytes(&self) -> Option<usize> {
@@ -56,7 +56,9 @@ fn measure(name: &str, declarations: &str, batches: &[Batch]) {
         for request in &requests {
             let batch = Batch::from_protobuf(Signal::Metrics, request.clone()).expect("a request");
             points += batch.items();
-            let mut sink = Sink(Events::new(now_ms(), MAX_MESSAGE_BYTES));
+            let mut hand_over = |streams: Vec<StreamChunks>| drop(streams);
+            let events = Events::new(now_ms(), MAX_MESSAGE_BYTES, batch.encoded_len(), &mut hand_over);
+            let mut sink = Sink(events);
             translator.translate(&batch, now_ms(), &mut sink);
         }
         points

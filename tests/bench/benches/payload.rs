@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws::logs::{Events, MAX_MESSAGE_BYTES};
+use aws::logs::{Events, MAX_MESSAGE_BYTES, StreamChunks};
 use awsemfexporter::{EmfConfig, EventSink, Translator};
 use component::{ConsumeError, Consumer, Kind, ProcessorFactory, async_trait};
 use confmap::Node;
@@ -112,9 +112,11 @@ fn translate(c: &mut Criterion, name: &str, declarations: &str, requests: &[Batc
     group.bench_function(name, |b| {
         b.iter(|| {
             for request in requests {
-                let mut sink = Sink(Events::new(now_ms, MAX_MESSAGE_BYTES));
+                let mut hand_over = |streams: Vec<StreamChunks>| drop(streams);
+                let events = Events::new(now_ms, MAX_MESSAGE_BYTES, request.encoded_len(), &mut hand_over);
+                let mut sink = Sink(events);
                 translator.translate(black_box(request), now_ms, &mut sink);
-                black_box(sink.0);
+                black_box(&mut sink.0);
             }
         });
     });
@@ -122,9 +124,9 @@ fn translate(c: &mut Criterion, name: &str, declarations: &str, requests: &[Batc
 }
 
 /// Events for CloudWatch Logs.
-struct Sink(Events);
+struct Sink<'h>(Events<'h>);
 
-impl EventSink for Sink {
+impl EventSink for Sink<'_> {
     const ESCAPED: bool = true;
 
     fn max_event_bytes(&self) -> Option<usize> {

@@ -74,9 +74,10 @@ mod tests {
     const NOW: i64 = 1_700_000_000_000;
 
     fn chunk(events: &[(i64, &str)]) -> Chunk {
-        let mut all = Events::new(NOW, MAX_MESSAGE_BYTES);
-        events.iter().for_each(|(after, message)| all.push("g", "s", NOW + after, message, 1));
-        all.finish().0.remove(0).chunks.remove(0)
+        let (mut streams, _) = Events::collect(NOW, MAX_MESSAGE_BYTES, |all| {
+            events.iter().for_each(|(after, message)| all.push("g", "s", NOW + after, message, 1));
+        });
+        streams.remove(0).chunks.remove(0)
     }
 
     fn check(chunks: &[&[(i64, &str)]], expected: &[(i64, &str)]) {

@@ -20,7 +20,8 @@ use super::telemetry::Telemetry;
 
 /// How often a stream is made for one request: somebody may delete it in between.
 const CREATIONS: usize = 3;
-/// How long a refusal for want of permission, or a disk that does not read, is taken for one that somebody is about to mend.
+/// Retry limit of events in memory after AccessDenied, and of events on a disk that does not read: IAM changes take minutes
+/// to propagate.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// How often a lasting failure is logged.
 const REMINDER: Duration = Duration::from_secs(60);
@@ -57,7 +58,8 @@ impl Delivery {
             Ok(chunks) => chunks,
             Err(error) => {
                 let error = ConsumeError::retryable(format!("reading queued events: {error}"));
-                let failed = Failed { throttled: false, after: None, patience: Some(PATIENCE) };
+                let patience = Some(PATIENCE);
+                let failed = Failed { throttled: false, after: None, patience, patience_on_disk: patience };
                 self.retry(work, failed, "storage_error", &error);
                 return;
             }
@@ -192,7 +194,8 @@ impl Delivery {
             }
             _ => (limit, "not_retried"),
         };
-        self.retry(work, Failed { throttled, after, patience }, reason, &told);
+        // Rights may come back after hours: what is on disk can wait for them.
+        self.retry(work, Failed { throttled, after, patience, patience_on_disk: limit }, reason, &told);
     }
 
     /// Puts a request back; what has failed for too long is dropped for `reason`.

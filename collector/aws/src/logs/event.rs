@@ -24,9 +24,28 @@ const MAX_AGE_MS: i64 = 14 * 24 * 60 * 60 * 1000;
 /// Events further ahead are refused by the service.
 const MAX_AHEAD_MS: i64 = 2 * 60 * 60 * 1000;
 
+/// Text that a push holds before its chunks go to the queue. Requests carry about as much.
+const HAND_OVER_BYTES: usize = 1 << 20;
+/// Text that a push may become, whatever it holds itself: some multiples of what waits in memory.
+const MIN_PUSH_BYTES: usize = 256 << 20;
+/// Text that a push may become, as a multiple of its own size: attributes of a resource are repeated in each of its events.
+const MAX_EXPANSION: usize = 32;
+/// The reason under which events beyond the text of a push are counted.
+const PUSH_TOO_LARGE: &str = "push_too_large";
+
+/// Takes the chunks of a push while others are still written; may wait until there is memory for them.
+pub type HandOver<'h> = dyn FnMut(Vec<StreamChunks>) + Send + 'h;
+
 /// The events of one push, by log group and stream.
-#[derive(Debug)]
-pub struct Events {
+///
+/// A push may be small and its events large, as each repeats the attributes of its resource. So chunks are handed over
+/// while later ones are written, and a push has a budget of text beyond which events are counted as dropped.
+pub struct Events<'h> {
+    hand_over: &'h mut HandOver<'h>,
+    /// Bytes of text since the last hand-over.
+    held: usize,
+    /// Bytes of text that the push may still become.
+    budget: usize,
     now_ms: i64,
     max_event_bytes: usize,
     streams: Vec<Stream>,
@@ -50,7 +69,7 @@ pub(crate) struct Counts {
 
 /// The chunks of one stream.
 #[derive(Debug)]
-pub(crate) struct StreamChunks {
+pub struct StreamChunks {
     pub(crate) group: Arc<str>,
     pub(crate) stream: Arc<str>,
     pub(crate) chunks: Vec<Chunk>,
@@ -76,10 +95,18 @@ struct Open {
     start: usize,
 }
 
-impl Events {
-    /// No events. `now_ms`, Unix time in milliseconds, stands for the time of events without one.
-    pub fn new(now_ms: i64, max_event_bytes: usize) -> Self {
+impl<'h> Events<'h> {
+    /// No events of a push of `push_bytes`. `now_ms`, Unix time in milliseconds, stands for the time of events without one.
+    pub fn new(
+        now_ms: i64,
+        max_event_bytes: usize,
+        push_bytes: usize,
+        hand_over: &'h mut HandOver<'h>,
+    ) -> Self {
         Self {
+            hand_over,
+            held: 0,
+            budget: push_bytes.saturating_mul(MAX_EXPANSION).max(MIN_PUSH_BYTES),
             now_ms,
             max_event_bytes,
             streams: Vec::new(),
@@ -98,6 +125,11 @@ impl Events {
     /// The longest message, in bytes.
     pub fn max_event_bytes(&self) -> usize {
         self.max_event_bytes
+    }
+
+    /// Returns true if the push has become more text than it may: further events are dropped and counted.
+    pub fn is_exhausted(&self) -> bool {
+        self.budget == 0
     }
 
     /// Adds an event of a plain text that stands for `items` items of the batch. Times are Unix times in milliseconds; 0
@@ -120,9 +152,14 @@ impl Events {
     }
 
     /// Begins an event whose message is appended to the returned text as it stands between the quotes of a JSON string.
-    /// `None` if the service would not take it for its time: it is counted. To be followed by [`Events::end`].
+    /// `None` if the service would not take it for its time, or the push has become too much text: it is counted. To be
+    /// followed by [`Events::end`].
     #[inline]
     pub fn begin(&mut self, group: &str, stream: &str, timestamp_ms: i64, items: u32) -> Option<&mut String> {
+        if self.budget == 0 {
+            self.drop_items(PUSH_TOO_LARGE, u64::from(items));
+            return None;
+        }
         let timestamp = if timestamp_ms == 0 { self.now_ms } else { timestamp_ms };
         if self.now_ms.saturating_sub(timestamp) > MAX_AGE_MS {
             self.drop_items("too_old", u64::from(items));
@@ -157,11 +194,17 @@ impl Events {
         stream.text.push_str(itoa::Buffer::new().format(timestamp));
         stream.text.push('}');
         let size = u32::try_from(plain_len + EVENT_OVERHEAD).unwrap_or(u32::MAX);
-        stream.longest = stream.longest.max(stream.text.len() - start);
+        let text = stream.text.len() - start;
+        stream.longest = stream.longest.max(text);
         stream.keep_to_one_request(start, size as usize);
         let end = u32::try_from(stream.text.len()).unwrap_or(u32::MAX);
         stream.entries.push(Entry { timestamp, end, size, items });
         self.counts.received += 1;
+        self.held += text;
+        self.budget = self.budget.saturating_sub(text);
+        if self.held >= HAND_OVER_BYTES {
+            self.hand_over();
+        }
         true
     }
 
@@ -173,13 +216,25 @@ impl Events {
         *dropped += items;
     }
 
-    /// The chunks by stream, in order of first appearance, and the counts.
-    pub(crate) fn finish(self) -> (Vec<StreamChunks>, Counts) {
-        let streams = self.streams.into_iter().map(|mut stream| {
+    /// Hands over the rest, and returns the counts of the push.
+    pub(crate) fn finish(mut self) -> Counts {
+        self.hand_over();
+        self.counts
+    }
+
+    /// Hands over the chunks by stream, in order of first appearance.
+    fn hand_over(&mut self) {
+        self.held = 0;
+        self.latest = 0;
+        self.index.clear();
+        let streams = std::mem::take(&mut self.streams).into_iter().map(|mut stream| {
             stream.close();
             StreamChunks { group: stream.group, stream: stream.stream, chunks: stream.closed }
         });
-        (streams.filter(|stream| !stream.chunks.is_empty()).collect(), self.counts)
+        let streams: Vec<_> = streams.filter(|stream| !stream.chunks.is_empty()).collect();
+        if !streams.is_empty() {
+            (self.hand_over)(streams);
+        }
     }
 
     #[inline]
@@ -242,6 +297,30 @@ impl Stream {
             let (text, entries) = (std::mem::take(&mut self.text), std::mem::take(&mut self.entries));
             self.closed.extend(Chunk::closed(text, entries));
         }
+    }
+}
+
+#[cfg(test)]
+impl Events<'_> {
+    /// Returns all chunks and the counts of the events that `make` adds.
+    pub(crate) fn collect(
+        now_ms: i64,
+        max_event_bytes: usize,
+        make: impl FnOnce(&mut Events<'_>),
+    ) -> (Vec<StreamChunks>, Counts) {
+        let mut all: Vec<StreamChunks> = Vec::new();
+        let mut hand_over = |streams: Vec<StreamChunks>| {
+            for new in streams {
+                match all.iter_mut().find(|old| old.group == new.group && old.stream == new.stream) {
+                    Some(old) => old.chunks.extend(new.chunks),
+                    None => all.push(new),
+                }
+            }
+        };
+        let mut events = Events::new(now_ms, max_event_bytes, 0, &mut hand_over);
+        make(&mut events);
+        let counts = events.finish();
+        (all, counts)
     }
 }
 

@@ -6,9 +6,9 @@ const HOUR: i64 = 60 * 60 * 1000;
 
 /// Streams and the texts of their chunks, and the counts.
 fn chunks(events: &[(&str, i64, &str)]) -> (Vec<(String, Vec<String>)>, Counts) {
-    let mut all = Events::new(NOW, MAX_MESSAGE_BYTES);
-    events.iter().for_each(|(stream, timestamp, message)| all.push("g", stream, *timestamp, message, 3));
-    let (streams, counts) = all.finish();
+    let (streams, counts) = Events::collect(NOW, MAX_MESSAGE_BYTES, |all| {
+        events.iter().for_each(|(stream, timestamp, message)| all.push("g", stream, *timestamp, message, 3));
+    });
     let text = |chunk: &Chunk| String::from_utf8_lossy(&chunk.text).into_owned();
     let list = |stream: StreamChunks| {
         assert_eq!(&*stream.group, "g");
@@ -76,12 +76,12 @@ fn a_message_is_cut_between_characters() {
 
 #[test]
 fn an_event_that_is_too_long_is_taken_back() {
-    let mut events = Events::new(NOW, 4);
-    for (message, taken) in [("1234", true), ("12345", false), ("1", true)] {
-        events.begin("g", "s", NOW, 1).unwrap().push_str(message);
-        assert_eq!(events.end(message.len()), taken);
-    }
-    let (streams, counts) = events.finish();
+    let (streams, counts) = Events::collect(NOW, 4, |events| {
+        for (message, taken) in [("1234", true), ("12345", false), ("1", true)] {
+            events.begin("g", "s", NOW, 1).unwrap().push_str(message);
+            assert_eq!(events.end(message.len()), taken);
+        }
+    });
     assert_eq!(counts.received, 2);
     let (body, items) = body("g", "s", &streams[0].chunks);
     let parsed: serde_json::Value = serde_json::from_slice(&body.pieces.concat()).unwrap();
@@ -89,4 +89,40 @@ fn an_event_that_is_too_long_is_taken_back() {
         parsed["logEvents"].as_array().unwrap().iter().map(|event| event["message"].clone()).collect();
     assert_eq!(messages, ["1234", "1"]);
     assert_eq!(items, [1, 1]);
+}
+
+#[test]
+fn chunks_are_handed_over_while_others_are_written() {
+    let mut held = 0;
+    let mut most = 0;
+    let mut hand_over = |streams: Vec<StreamChunks>| {
+        let chunks = streams.iter().flat_map(|stream| &stream.chunks);
+        let bytes: usize = chunks.map(|chunk| chunk.text.len()).sum();
+        (held, most) = (held + bytes, most.max(bytes));
+    };
+    let mut events = Events::new(NOW, MAX_MESSAGE_BYTES, 1, &mut hand_over);
+    let message = "x".repeat(100_000);
+    (0..100).for_each(|at| events.push("g", ["a", "b", "c"][at % 3], NOW, &message, 1));
+    let counts = events.finish();
+    assert_eq!(counts, Counts { received: 100, ..Counts::default() });
+    assert!(held > 100 * 100_000 && most < HAND_OVER_BYTES + 200_000, "{held} bytes, {most} at once");
+}
+
+#[test]
+fn what_exceeds_the_text_of_a_push_is_counted() {
+    let mut held = 0;
+    let mut hand_over = |streams: Vec<StreamChunks>| held += streams.len();
+    let mut events = Events::new(NOW, MAX_MESSAGE_BYTES, 1, &mut hand_over);
+    let message = "x".repeat(MAX_MESSAGE_BYTES);
+    (0..400).for_each(|_| events.push("g", "s", NOW, &message, 2));
+    assert!(events.is_exhausted());
+    let counts = events.finish();
+    let (events, items) = counts.dropped[PUSH_TOO_LARGE];
+    // The last one may exceed it, and what stands around a message counts.
+    let sent = (400 - events) as usize * MAX_MESSAGE_BYTES;
+    assert!(
+        (MIN_PUSH_BYTES - MAX_MESSAGE_BYTES..MIN_PUSH_BYTES + MAX_MESSAGE_BYTES).contains(&sent),
+        "{sent}"
+    );
+    assert_eq!((counts.received, items), (400, 2 * events));
 }

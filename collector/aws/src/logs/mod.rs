@@ -33,6 +33,6 @@ mod waiting;
 
 pub use body::MAX_MESSAGE_BYTES;
 pub use client::LogsError;
-pub use event::Events;
+pub use event::{Events, HandOver, StreamChunks};
 pub use limits::{GroupConfigError, check_retention, check_tags};
 pub use pusher::{GroupConfig, Pusher, PusherConfig, user_agent};

@@ -31,6 +31,9 @@ use crate::SessionConfig;
 const CAPACITY_WITHOUT_QUEUE: u64 = 64 << 20;
 /// How long a push without a queue waits for its answer, unless a timeout is configured.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Pushes up to this size are written where they arrive, which takes some milliseconds; larger ones hold no worker of the
+/// runtime.
+const MAX_INLINE_BYTES: usize = 1 << 20;
 /// How long the events of a queue wait for others, unless `batch` says otherwise.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -62,6 +65,9 @@ pub struct PusherConfig {
     pub user_agent: String,
     /// The longest message, in bytes; longer ones are cut, or refused by [`Events::end`].
     pub max_event_bytes: usize,
+    /// Writes the events of one push after those of another: for exporters that compare values with those of the push
+    /// before.
+    pub serial: bool,
 }
 
 /// Sends events to CloudWatch Logs.
@@ -78,9 +84,11 @@ pub struct Pusher {
     origin: Origin,
     waiting: Waiting,
     pushes: AtomicU64,
+    /// Held while events are written, by exporters that write them in order. Waiting for it holds no thread.
+    writing: tokio::sync::Mutex<()>,
     started: OnceLock<Started>,
     /// When the disk last refused events; said once until it takes some.
-    disk_fails: Arc<Mutex<bool>>,
+    disk_fails: Mutex<bool>,
 }
 
 struct Started {
@@ -115,8 +123,9 @@ impl Pusher {
             telemetry,
             waiting: Waiting::default(),
             pushes: AtomicU64::new(first),
+            writing: tokio::sync::Mutex::default(),
             started: OnceLock::new(),
-            disk_fails: Arc::default(),
+            disk_fails: Mutex::default(),
             config,
         })
     }
@@ -161,7 +170,7 @@ impl Pusher {
     pub fn push<'a>(
         &'a self,
         batch: Batch,
-        make: &'a (dyn Fn(&Batch, &mut Events) + Sync),
+        make: &'a (dyn Fn(&Batch, &mut Events<'_>) + Sync),
     ) -> Boxed<'a, Result<(), ConsumeError>> {
         Box::pin(self.push_now(batch, make))
     }
@@ -169,7 +178,7 @@ impl Pusher {
     async fn push_now(
         &self,
         batch: Batch,
-        make: &(dyn Fn(&Batch, &mut Events) + Sync),
+        make: &(dyn Fn(&Batch, &mut Events<'_>) + Sync),
     ) -> Result<(), ConsumeError> {
         let Some(started) = self.started.get() else {
             return Err(ConsumeError::retryable("the exporter is not started"));
@@ -184,23 +193,12 @@ impl Pusher {
             self.telemetry.enqueue_failed(rejected_items);
             log!(error, self.origin, %error, rejected_items, "Exporting failed. Rejecting data.");
         })?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let mut events = Events::new(now, self.config.max_event_bytes);
-        make(&batch, &mut events);
-        let (streams, counts) = events.finish();
-        self.telemetry.made(&counts);
-        if !counts.dropped.is_empty() || counts.truncated > 0 {
-            let (dropped, truncated) = (format!("{:?}", counts.dropped), counts.truncated);
-            log!(warn, self.origin, dropped, truncated, "Events outside the limits of CloudWatch Logs.");
-        }
-        if streams.is_empty() {
-            return Ok(());
-        }
-        let (is_safe, outcome) = match &started.delivery.store {
-            Some(store) => self.store(store.clone(), streams, room).await?,
-            None => (true, self.keep(streams, room)),
+        let writing = match self.config.serial {
+            true => Some(self.writing.lock().await),
+            false => None,
         };
+        let (is_safe, outcome) = self.write(started.delivery.store.as_ref(), &batch, room, make);
+        drop(writing);
         if is_safe && queue.is_some_and(|queue| !queue.wait_for_result) {
             return Ok(());
         }
@@ -258,55 +256,81 @@ impl Pusher {
         }
     }
 
-    /// Puts events into the queue in memory.
-    fn keep(&self, streams: Vec<StreamChunks>, room: Room) -> watch::Receiver<Option<Outcome>> {
-        let (place, outcome) = Place::new(room);
-        let due = self.due();
-        for StreamChunks { group, stream, chunks } in streams {
-            let part = |chunk| Content::Memory(chunk);
-            insert(
-                &self.queue,
-                &group,
-                &stream,
-                chunks.into_iter().map(|chunk| (chunk.summary(), part(chunk))),
-                &place,
-                due,
-            );
+    /// Writes the events of a batch and puts them into the queue piece by piece. Returns true if all of them are on disk or
+    /// none has to be, and the outcome. No await lies in between: a caller that goes away stops nothing half-way.
+    fn write(
+        &self,
+        store: Option<&Store>,
+        batch: &Batch,
+        permit: Room,
+        make: &(dyn Fn(&Batch, &mut Events<'_>) + Sync),
+    ) -> (bool, watch::Receiver<Option<Outcome>>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let push = self.pushes.fetch_add(1, Ordering::Relaxed);
+        let size = permit.size;
+        let (ticket, outcome) = Place::new(permit);
+        let mut is_safe = true;
+        let mut hand_over = |streams: Vec<StreamChunks>| {
+            match store {
+                Some(store) => {
+                    is_safe &= helper::blocking(|| self.store(store, streams, push, size, &ticket))
+                }
+                None => self.keep(streams, &ticket),
+            }
+            self.queue.wait_for_memory();
+        };
+        let push_bytes = batch.encoded_len();
+        let mut events = Events::new(now, self.config.max_event_bytes, push_bytes, &mut hand_over);
+        if push_bytes > MAX_INLINE_BYTES {
+            helper::blocking(|| make(batch, &mut events));
+        } else {
+            make(batch, &mut events);
         }
-        outcome
+        let counts = events.finish();
+        self.telemetry.made(&counts);
+        if !counts.dropped.is_empty() || counts.truncated > 0 {
+            let (dropped, truncated) = (format!("{:?}", counts.dropped), counts.truncated);
+            log!(warn, self.origin, dropped, truncated, "Events outside the limits of CloudWatch Logs.");
+        }
+        (is_safe, outcome)
     }
 
-    /// Puts events into the queue on disk, and into that in memory where the disk does not take them. Whether all of them
-    /// are safe, and the outcome. A caller that goes away stops nothing.
-    async fn store(
+    /// Puts events into the queue in memory.
+    fn keep(&self, streams: Vec<StreamChunks>, ticket: &Arc<Place>) {
+        let due = self.due();
+        for StreamChunks { group, stream, chunks } in streams {
+            let parts = chunks.into_iter().map(|chunk| (chunk.summary(), Content::Memory(chunk)));
+            insert(&self.queue, &group, &stream, parts, ticket, due);
+        }
+    }
+
+    /// Puts events into the queue on disk, and into that in memory where the disk does not take them. Returns true if all
+    /// of them are on disk.
+    fn store(
         &self,
-        store: Store,
+        store: &Store,
         streams: Vec<StreamChunks>,
-        room: Room,
-    ) -> Result<(bool, watch::Receiver<Option<Outcome>>), ConsumeError> {
-        let push = self.pushes.fetch_add(1, Ordering::Relaxed);
-        let (queue, origin, fails, due) =
-            (self.queue.clone(), self.origin.clone(), self.disk_fails.clone(), self.due());
-        let append = move || {
-            let size = room.size;
-            let (place, outcome) = Place::new(room);
-            let (contents, error) = store.append(&streams, push, size);
-            for (StreamChunks { group, stream, chunks }, contents) in streams.into_iter().zip(contents) {
-                let parts = chunks.iter().map(super::chunk::Chunk::summary).zip(contents);
-                insert(&queue, &group, &stream, parts, &place, due);
+        push: u64,
+        size: u64,
+        ticket: &Arc<Place>,
+    ) -> bool {
+        let (origin, due) = (&self.origin, self.due());
+        let (contents, error) = store.append(&streams, push, size);
+        for (StreamChunks { group, stream, chunks }, contents) in streams.into_iter().zip(contents) {
+            let parts = chunks.iter().map(super::chunk::Chunk::summary).zip(contents);
+            insert(&self.queue, &group, &stream, parts, ticket, due);
+        }
+        let mut failing = self.disk_fails.lock().unwrap_or_else(PoisonError::into_inner);
+        match &error {
+            Some(error) if !*failing => {
+                log!(error, origin, %error, "The queue's storage takes no events: they stay in memory, and are answered for when CloudWatch Logs has them.");
             }
-            let mut failing = fails.lock().unwrap_or_else(PoisonError::into_inner);
-            match &error {
-                Some(error) if !*failing => {
-                    log!(error, origin, %error, "The queue's storage takes no events: they stay in memory, and are answered for when CloudWatch Logs has them.");
-                }
-                None if *failing => log!(info, origin, "The queue's storage takes events again."),
-                _ => {}
-            }
-            *failing = error.is_some();
-            (error.is_none(), outcome)
-        };
-        tokio::task::spawn_blocking(append).await.map_err(|error| ConsumeError::retryable(error.to_string()))
+            None if *failing => log!(info, origin, "The queue's storage takes events again."),
+            _ => {}
+        }
+        *failing = error.is_some();
+        error.is_none()
     }
 
     /// Waits for the outcome of a push. A caller that goes away, or has waited long enough, may come again for it.

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use super::lane::{Content, Lane, Part, Retry};
 use super::place::Room;
 
-/// The most bytes of events that wait in memory, whatever the queue's size says.
+/// Bytes of events that wait in memory at most, whatever the queue's size says; less where the process may use less than
+/// four times of it.
 const MAX_MEMORY: usize = 128 << 20;
 
 /// How much the queue holds, and how fast it is emptied.
@@ -37,6 +38,8 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct Queue {
     limits: Limits,
+    /// Bytes of events that wait in memory at most.
+    max_memory: usize,
     state: Mutex<State>,
     wake: Notify,
     freed: Notify,
@@ -74,8 +77,10 @@ pub(crate) struct Failed {
     pub(crate) throttled: bool,
     /// The least wait that the service asked for.
     pub(crate) after: Option<Duration>,
-    /// How long parts may fail in this way; `None` for ever.
+    /// Retry limit of parts in memory; `None` for no limit.
     pub(crate) patience: Option<Duration>,
+    /// Retry limit of parts on disk; `None` for no limit.
+    pub(crate) patience_on_disk: Option<Duration>,
 }
 
 enum Next {
@@ -100,7 +105,14 @@ impl Queue {
             successes: 0,
             closing: false,
         };
-        Arc::new(Self { limits, state: Mutex::new(state), wake: Notify::new(), freed: Notify::new() })
+        let quarter = component::memory::total().map_or(MAX_MEMORY, |total| (total / 4) as usize);
+        Arc::new(Self {
+            limits,
+            max_memory: quarter.min(MAX_MEMORY),
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            freed: Notify::new(),
+        })
     }
 
     /// How much it may hold, in units of its sizer.
@@ -137,7 +149,7 @@ impl Queue {
                     return Err(ConsumeError::retryable("sending queue is stopped"));
                 }
                 if size <= self.limits.capacity - state.used.min(self.limits.capacity)
-                    && state.memory < MAX_MEMORY
+                    && state.memory < self.max_memory
                 {
                     state.used += size;
                     return Ok(Room { queue: Arc::downgrade(self), size });
@@ -148,6 +160,29 @@ impl Queue {
             }
             freed.await;
         }
+    }
+
+    /// Holds up the writer of a push until there is memory for more of its events, or the queue is closed. The runtime's
+    /// other tasks go on; a runtime of one thread has none to give them to, and is not held up.
+    pub(crate) fn wait_for_memory(&self) {
+        let has_memory = || {
+            let state = self.lock();
+            state.closing || state.memory < self.max_memory
+        };
+        if has_memory() {
+            return;
+        }
+        let freed = async {
+            loop {
+                let mut freed = pin!(self.freed.notified());
+                freed.as_mut().enable();
+                if has_memory() {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        helper::wait_blocking(freed);
     }
 
     /// Room for what was queued before the collector ended, beyond the capacity if need be.
@@ -241,10 +276,12 @@ impl Queue {
         let next = retry.not_before;
         let gives_up = |part: &Part| {
             let since = part.first_failure.unwrap_or(now);
+            let on_disk = matches!(part.content, Content::Disk(_));
+            let limit = if on_disk { failed.patience_on_disk } else { failed.patience };
             // What is on disk waits for the next process.
-            closing && matches!(part.content, Content::Disk(_))
+            closing && on_disk
                 || !self.limits.retry.enabled
-                || failed.patience.is_some_and(|patience| next.saturating_duration_since(since) > patience)
+                || limit.is_some_and(|limit| next.saturating_duration_since(since) > limit)
         };
         let (given_up, again): (Vec<Part>, Vec<Part>) = work.parts.into_iter().partition(gives_up);
         let wait = (!again.is_empty()).then(|| next.saturating_duration_since(now));

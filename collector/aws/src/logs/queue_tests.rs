@@ -30,9 +30,10 @@ fn limits(requests: usize, per_stream: usize) -> Limits {
 fn add(queue: &Arc<Queue>, stream: &str, events: &[(i64, usize)]) -> watch::Receiver<Option<Outcome>> {
     let (place, outcome) = Place::new(queue.recovered(1));
     let part = |&(time, size): &(i64, usize)| {
-        let mut event = Events::new(time, MAX_MESSAGE_BYTES);
-        event.push("g", stream, time, &"x".repeat(size), 1);
-        let chunk = event.finish().0.remove(0).chunks.remove(0);
+        let (mut streams, _) = Events::collect(time, MAX_MESSAGE_BYTES, |event| {
+            event.push("g", stream, time, &"x".repeat(size), 1);
+        });
+        let chunk = streams.remove(0).chunks.remove(0);
         let summary = chunk.summary();
         let due = Instant::now() + LINGER;
         Part { content: Content::Memory(chunk), summary, due, first_failure: None, place: place.clone() }
@@ -56,7 +57,7 @@ async fn check_due(queue: &Queue, stream: &str, times: &[i64]) -> Work {
 }
 
 fn passing() -> Failed {
-    Failed { throttled: false, after: None, patience: None }
+    Failed { throttled: false, after: None, patience: None, patience_on_disk: None }
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +142,7 @@ async fn throttling_halves_the_requests_in_flight_and_success_brings_them_back()
     }
     tokio::time::advance(LINGER).await;
     let a = check_due(&queue, "a", &[1]).await;
-    queue.retry(a, Failed { throttled: true, after: Some(Duration::from_secs(9)), patience: None });
+    queue.retry(a, Failed { throttled: true, after: Some(Duration::from_secs(9)), ..passing() });
     let b = check_due(&queue, "b", &[1]).await;
     assert!(due(&queue).await.is_none());
     queue.settle(b, true);

@@ -47,6 +47,9 @@ pub(super) struct Elector {
     renewed: Option<Instant>,
 }
 
+/// Bound of the lease of other candidates, which anyone who may write the lock can set.
+const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Elector {
     pub(super) fn new(config: ElectionConfig) -> Self {
         Self { config, observed: None, renewed: None }
@@ -119,7 +122,7 @@ impl Elector {
 
     fn lease_of(&self, found: &Record) -> Duration {
         match u64::try_from(found.lease_duration_seconds) {
-            Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
+            Ok(seconds) if seconds > 0 => Duration::from_secs(seconds).min(MAX_LEASE),
             _ => self.config.lease_duration,
         }
     }
@@ -272,5 +275,21 @@ mod tests {
             assert!(led > 300, "{led} seconds with a leader");
         }
         assert!(changes > 300, "{changes} changes of hands");
+    }
+
+    #[test]
+    fn any_lease_duration_of_another_candidate_is_borne() {
+        let mut elector = Elector::new(config("a"));
+        for seconds in [i64::MIN, -1, 0, 1, 86_400, i64::MAX] {
+            let found = Record {
+                holder_identity: "b".to_owned(),
+                lease_duration_seconds: seconds,
+                ..Record::default()
+            };
+            let start = Instant::now();
+            assert_eq!(elector.decide(start, Timestamp::now(), Some(found.clone())), Decision::Leave);
+            let later = elector.decide(start + MAX_LEASE, Timestamp::now(), Some(found));
+            assert!(matches!(later, Decision::Write(_)), "{seconds}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod fields;
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
 use fields::Builder;
@@ -159,6 +160,9 @@ impl Templates {
         if let Some(at) = self.index.find(hash, is) {
             return *at;
         }
+        if self.is_full() {
+            self.clear();
+        }
         let template = Template::build(rules, metrics, shape, &self.hasher, hash);
         self.insert(if self.escaped { template.into_escaped() } else { template })
     }
@@ -198,18 +202,19 @@ impl<'a> Shape<'a> {
         hasher: &RandomState,
     ) -> Extraction {
         let mut extraction = Extraction::default();
-        let mut known: Vec<&[&str]> = Vec::new();
+        let mut known: HashMap<&[&str], usize> = HashMap::new();
         for directive in directives {
             let mut extracted = ExtractedMetrics::default();
             for set in &directive.sets {
-                let at = known.iter().position(|other| other == set).unwrap_or_else(|| {
-                    let place = |name: &&str| self.labels.iter().position(|label| label.name == *name);
-                    let labels: Vec<usize> = set.iter().filter_map(place).collect();
+                let next = known.len();
+                let at = *known.entry(set).or_insert(next);
+                if at == next {
+                    let position =
+                        |name: &&str| self.labels.binary_search_by(|label| label.name.cmp(name)).ok();
+                    let labels: Vec<usize> = set.iter().filter_map(position).collect();
                     extraction.labels.extend(&labels);
                     extraction.sets.push(ExtractedSet { names: hasher.hash_one(set), labels });
-                    known.push(set);
-                    known.len() - 1
-                });
+                }
                 extracted.sets.push(at);
             }
             let metrics = directive.metrics.iter().filter_map(|at| metrics.get(*at));
@@ -307,13 +312,18 @@ impl Template {
             shape.metrics.iter().enumerate().filter_map(|(at, id)| Some((at, metrics.get(*id)?))).collect();
         let all = fields.len();
         fields.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+        let mut repeated = None;
         fields.dedup_by(|later, first| {
             let repeats = later.1.name == first.1.name;
             if repeats {
-                tracing::warn!(metric = %later.1.name, "dropping a repeated metric of a group; the first value stays");
+                repeated.get_or_insert(later.1);
             }
             repeats
         });
+        if let Some(metric) = repeated {
+            let values = all - fields.len();
+            tracing::warn!(metric = %metric.name, values, "dropping repeated metrics of a group; the first value stays");
+        }
         let resolution = shape.resolution();
         let dimensions: Vec<Dimension<'_>> =
             shape.dimensions().filter(|dimension| dimension.name != STORAGE_RESOLUTION).collect();
@@ -369,6 +379,7 @@ impl Template {
         self.text.len()
             + self.gaps.len() * size_of::<Gap>()
             + self.key.metrics.len() * 4
+            + self.key.labels.iter().map(|(name, _)| name.len() + 32).sum::<usize>()
             + sets.chain(directives).sum::<usize>()
     }
 

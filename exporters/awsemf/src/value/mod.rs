@@ -43,7 +43,16 @@ pub(crate) struct Values {
     counts: Vec<u64>,
 }
 
+/// Values of buckets that are held before the events made of them have to be written.
+const MAX_BUCKETS: usize = 256 << 10;
+
 impl Values {
+    /// Returns true if as many values are held as should be.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.buckets.len() > MAX_BUCKETS
+    }
+
     /// Forgets all values and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.stats.clear();
