@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::{ComponentId, Extension};
+use crate::{ComponentId, Extension, IntakeBudget};
 
 /// The tracked set of tasks: who runs, by name. A collector that has shut down has none left.
 #[derive(Debug, Clone, Default)]
@@ -141,6 +141,7 @@ pub struct Host {
     fatal: watch::Sender<Option<String>>,
     notices: watch::Sender<Notices>,
     extensions: Extensions,
+    intake: IntakeBudget,
 }
 
 /// The extensions of the service, by id.
@@ -156,7 +157,13 @@ impl fmt::Debug for Extensions {
 impl Host {
     /// A host over a set of tasks. Fatal errors go to `fatal`.
     pub fn new(tasks: TaskSet, fatal: watch::Sender<Option<String>>) -> Self {
-        Self { tasks, fatal, notices: watch::Sender::default(), extensions: Extensions::default() }
+        Self {
+            tasks,
+            fatal,
+            notices: watch::Sender::default(),
+            extensions: Extensions::default(),
+            intake: IntakeBudget::default(),
+        }
     }
 
     /// The same host with the extensions that its components may look up.
@@ -171,6 +178,11 @@ impl Host {
     /// The extension of this id, if the service uses one. It is started before any component of a pipeline.
     pub fn extension(&self, id: &ComponentId) -> Option<Arc<dyn Extension>> {
         self.extensions.0.get(id).cloned()
+    }
+
+    /// The budget of requests on their way to the pipelines, shared by all servers of the service.
+    pub fn intake(&self) -> &IntakeBudget {
+        &self.intake
     }
 
     /// A host of its own, for running one component alone, as tests do.

@@ -13,6 +13,7 @@ mod factory;
 mod gates;
 mod host;
 mod id;
+mod intake;
 pub mod memory;
 mod registry;
 pub mod telemetry;
@@ -27,6 +28,7 @@ pub use factory::{
 pub use gates::Gates;
 pub use host::{Host, Notice, Search, TaskSet};
 pub use id::{ComponentId, IdError, Kind, PipelineId};
+pub use intake::{IntakeBudget, IntakePermit};
 pub use registry::Registry;
 
 pub use async_trait::async_trait;

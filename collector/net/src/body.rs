@@ -33,6 +33,18 @@ pub enum BodyError {
     /// The connection failed or the peer gave up.
     #[error("{0}")]
     Broken(#[source] hyper::Error),
+    /// The memory for requests in progress is used up.
+    #[error("too many requests are in progress, try again later")]
+    NoMemory,
+    /// Nothing more of it came in time.
+    #[error("the rest of the request body did not arrive in time")]
+    Stalled,
+}
+
+impl From<hyper::Error> for BodyError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Broken(error)
+    }
 }
 
 impl WholeBody {
@@ -122,7 +134,8 @@ impl Body for PiecesBody {
 /// The body is larger than `limit` or breaks off.
 pub async fn read_body<B>(mut body: B, limit: usize) -> Result<Bytes, BodyError>
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    B: Body<Data = Bytes> + Unpin,
+    BodyError: From<B::Error>,
 {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
@@ -130,7 +143,7 @@ where
     }
     let mut gathered = Gathered::default();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(BodyError::from)?.into_data() else { continue };
         if gathered.len() + data.len() > limit {
             return Err(BodyError::TooLarge);
         }

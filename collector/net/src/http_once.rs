@@ -116,6 +116,7 @@ async fn exchange(
         let body = read_body::<Incoming>(body, limit).await.map_err(|error| match error {
             crate::BodyError::TooLarge => format!("the answer is larger than {limit} bytes").into(),
             crate::BodyError::Broken(error) => Box::<dyn std::error::Error + Send + Sync>::from(error),
+            error => error.into(),
         })?;
         Ok(HttpAnswer { status: parts.status, headers: parts.headers, body })
     });

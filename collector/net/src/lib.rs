@@ -27,6 +27,7 @@ pub mod otlp;
 mod proxy;
 mod random;
 mod serve;
+mod server_body;
 mod status;
 mod tls;
 
@@ -50,6 +51,7 @@ pub use http_once::HttpOnce;
 pub use http_server::{App, HttpRequest, HttpService, RequestError, clean_path, http_serve_options, respond};
 pub use listen::{ListenError, Listener, LocalAddress, SocketFile, Transport, split_host_port};
 pub use proxy::check_proxy_url;
-pub use serve::{Handler, ServeOptions, Server};
+pub use serve::{DEFAULT_MAX_CONCURRENT_STREAMS, Handler, OVERLOAD_RETRY_AFTER, ServeOptions, Server};
+pub use server_body::ServerBody;
 pub use status::Status;
 pub use tls::{ClientTls, ServerTls};

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 /// How many connections the kernel keeps until they are accepted; it lowers this to `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
@@ -93,6 +93,29 @@ pub enum Listener {
 /// The file of a Unix domain socket. Dropping it removes the file.
 #[derive(Debug)]
 pub struct SocketFile(PathBuf);
+
+/// An accepted connection of which nothing was read.
+pub(crate) enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Accepted {
+    /// Waits until the peer has sent something, or is gone.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    pub(crate) fn into_stream(self) -> Box<dyn Stream> {
+        match self {
+            Self::Tcp(stream) => Box::new(stream),
+            Self::Unix(stream) => Box::new(stream),
+        }
+    }
+}
 
 /// A connection of any kind.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -198,17 +221,17 @@ impl Listener {
     }
 
     /// The next connection and its peer's address, where it has one.
-    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Option<SocketAddr>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 // Fails only on a connection that is gone already; serving it will find out.
                 let _ = stream.set_nodelay(true);
-                Ok((Box::new(stream), Some(peer)))
+                Ok((Accepted::Tcp(stream), Some(peer)))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Box::new(stream), None))
+                Ok((Accepted::Unix(stream), None))
             }
         }
     }

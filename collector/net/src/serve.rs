@@ -1,10 +1,11 @@
 //! Servers: accepting, handshakes, connections, and an end that is graceful as long as the deadline allows.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use component::Host;
@@ -19,11 +20,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::WholeBody;
-use crate::listen::{Listener, LocalAddress, Stream};
+use crate::listen::{Accepted, Listener, LocalAddress};
+use crate::server_body::ServerBody;
 use crate::tls::ServerTls;
 
-/// The longest that a TLS handshake takes: grpc-go's `connectionTimeout`.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Streams of an HTTP/2 connection, unless configured otherwise. Upstream has no limit; a stream that only opened costs memory.
+pub const DEFAULT_MAX_CONCURRENT_STREAMS: u32 = 256;
+/// Time after which a client may try again that was refused for want of memory.
+pub const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Connections of a server: those that were silent for longest are closed for new ones.
+const MAX_CONNECTIONS: usize = 1024;
+/// Interval at which refused and evicted connections are logged.
+const REFUSED_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Time limit from accepting a connection to its first request, with preface and TLS handshake: grpc-go's `connectionTimeout`.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time limit of a TLS handshake that has begun.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection without a request in progress is kept when the server stops: what is on its way may arrive.
 const LINGER: Duration = Duration::from_secs(1);
 /// The wait after a failed `accept`, growing up to the longest: those of Go's `net/http`.
@@ -35,14 +48,19 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request of `peer`. The future is dropped when the client is gone.
     fn handle(
         &self,
-        request: Request<Incoming>,
+        request: Request<ServerBody>,
         peer: Option<SocketAddr>,
     ) -> impl Future<Output = Response<WholeBody>> + Send;
+
+    /// Answers a request that is refused because too many are in progress. Its body is not read.
+    fn refuse(&self, request: Request<()>) -> Response<WholeBody>;
 }
 
-/// How connections are served. The defaults have no limits.
-#[derive(Debug, Clone, Default)]
+/// Limits of connections. The defaults have no limits of time.
+#[derive(Debug, Clone)]
 pub struct ServeOptions {
+    /// Connections at the same time.
+    pub max_connections: usize,
     /// Whether plaintext is HTTP/2 (gRPC) rather than HTTP/1.1.
     pub http2_only: bool,
     /// HTTP/1: serve one request per connection.
@@ -52,7 +70,7 @@ pub struct ServeOptions {
     /// The longest that answering a request takes; the connection is closed without an answer.
     pub write_timeout: Option<Duration>,
     /// HTTP/2: the most requests at once on a connection.
-    pub max_concurrent_streams: Option<u32>,
+    pub max_concurrent_streams: u32,
     /// HTTP/2: when a silent client is pinged, and how long it has to answer.
     pub ping: Option<(Duration, Duration)>,
     /// A connection without requests is closed after this.
@@ -61,6 +79,23 @@ pub struct ServeOptions {
     pub max_age: Option<Duration>,
     /// How long requests may run on after the connection has reached its age.
     pub max_age_grace: Option<Duration>,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: MAX_CONNECTIONS,
+            http2_only: false,
+            no_keep_alive: false,
+            read_header_timeout: None,
+            write_timeout: None,
+            max_concurrent_streams: DEFAULT_MAX_CONCURRENT_STREAMS,
+            ping: None,
+            max_idle: None,
+            max_age: None,
+            max_age_grace: None,
+        }
+    }
 }
 
 /// A running server.
@@ -80,6 +115,24 @@ struct Shared<H> {
     stop: CancellationToken,
     kill: CancellationToken,
     tasks: TaskTracker,
+    connections: Mutex<Connections>,
+}
+
+/// The open connections in order of arrival.
+#[derive(Default)]
+struct Connections {
+    next: u64,
+    open: BTreeMap<u64, Arc<Activity>>,
+    /// Connections that were evicted or refused since they were last logged.
+    refused: u64,
+    logged: Option<Instant>,
+}
+
+/// The entry of a connection; dropped, it is off the list.
+struct ConnectionEntry<H> {
+    id: u64,
+    activity: Arc<Activity>,
+    shared: Arc<Shared<H>>,
 }
 
 /// Spawns the tasks of HTTP/2 requests into the tracked set. They end with their connection.
@@ -95,6 +148,10 @@ struct Tracked {
 struct Activity {
     running: AtomicUsize,
     changed: Notify,
+    /// Set by the first request.
+    was_used: AtomicBool,
+    /// The connection is to make room for another one.
+    evicted: Notify,
 }
 
 /// A request in progress.
@@ -121,6 +178,7 @@ impl Server {
             stop: stop.clone(),
             kill: kill.clone(),
             tasks: tasks.clone(),
+            connections: Mutex::default(),
         });
         shared.spawn(accept(listener, shared.clone()));
         Self { local, stop, kill, tasks }
@@ -147,6 +205,44 @@ impl<H: Handler> Shared<H> {
         // The tracked set keeps the task; its handle is of no use.
         drop(self.host.spawn(self.name.clone(), self.tasks.track_future(future)));
     }
+
+    /// Lists a connection. If there are too many, the oldest one without a request in progress has to go; `None` if there is
+    /// none.
+    fn enter(self: &Arc<Self>) -> Option<ConnectionEntry<H>> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if connections.open.len() >= self.options.max_connections {
+            let idle = connections.open.iter().find(|(_, activity)| activity.is_idle()).map(|(id, _)| *id);
+            if let Some(evicted) = idle.and_then(|id| connections.open.remove(&id)) {
+                evicted.evicted.notify_one();
+            }
+            connections.log_refused(&self.name, self.options.max_connections);
+            idle?;
+        }
+        let activity = Arc::new(Activity::default());
+        let id = connections.next;
+        connections.next += 1;
+        connections.open.insert(id, activity.clone());
+        drop(connections);
+        Some(ConnectionEntry { id, activity, shared: self.clone() })
+    }
+}
+
+impl Connections {
+    fn log_refused(&mut self, server: &str, limit: usize) {
+        self.refused += 1;
+        let now = Instant::now();
+        if self.logged.is_none_or(|logged| now.duration_since(logged) >= REFUSED_LOG_INTERVAL) {
+            let closed = std::mem::take(&mut self.refused);
+            tracing::warn!(server, limit, closed, "too many connections: idle ones are closed for new ones");
+            self.logged = Some(now);
+        }
+    }
+}
+
+impl<H> Drop for ConnectionEntry<H> {
+    fn drop(&mut self) {
+        self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&self.id);
+    }
 }
 
 async fn accept<H: Handler>(listener: Listener, shared: Arc<Shared<H>>) {
@@ -160,7 +256,9 @@ async fn accept<H: Handler>(listener: Listener, shared: Arc<Shared<H>>) {
         match accepted {
             Ok((stream, peer)) => {
                 backoff = ACCEPT_BACKOFF;
-                shared.spawn(connection(stream, peer, shared.clone()));
+                if let Some(entry) = shared.enter() {
+                    shared.spawn(connection(stream, peer, entry));
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "Failed to accept a connection, retrying");
@@ -174,14 +272,31 @@ async fn accept<H: Handler>(listener: Listener, shared: Arc<Shared<H>>) {
     }
 }
 
-async fn connection<H: Handler>(stream: Box<dyn Stream>, peer: Option<SocketAddr>, shared: Arc<Shared<H>>) {
+/// Serves a connection once its peer says something: until then it costs little more than its socket.
+async fn connection<H: Handler>(stream: Accepted, peer: Option<SocketAddr>, entry: ConnectionEntry<H>) {
+    let shared = &entry.shared;
+    let readable = tokio::select! {
+        () = shared.stop.cancelled() => return,
+        () = entry.activity.evicted.notified() => return,
+        readable = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, stream.readable()) => readable,
+    };
+    if !matches!(readable, Ok(Ok(()))) {
+        return tracing::debug!(?peer, "a connection on which nothing came is closed");
+    }
+    Box::pin(secured(stream, peer, &entry)).await;
+}
+
+/// Serves a connection, with TLS if so configured.
+async fn secured<H: Handler>(stream: Accepted, peer: Option<SocketAddr>, entry: &ConnectionEntry<H>) {
+    let shared = &entry.shared;
     let Some(tls) = &shared.tls else {
         let http2 = shared.options.http2_only;
-        return serve(stream, http2, peer, &shared).await;
+        return serve(stream.into_stream(), http2, peer, entry).await;
     };
-    let handshake = async { tls.acceptor().await.accept(stream).await };
+    let handshake = async { tls.acceptor().await.accept(stream.into_stream()).await };
     let stream = tokio::select! {
         () = shared.stop.cancelled() => return,
+        () = entry.activity.evicted.notified() => return,
         handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => match handshake {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%error, ?peer, "TLS handshake failed"),
@@ -189,35 +304,45 @@ async fn connection<H: Handler>(stream: Box<dyn Stream>, peer: Option<SocketAddr
         },
     };
     let http2 = shared.options.http2_only || stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    serve(stream, http2, peer, &shared).await;
+    serve(stream, http2, peer, entry).await;
 }
 
-async fn serve<H: Handler, S>(stream: S, http2: bool, peer: Option<SocketAddr>, shared: &Arc<Shared<H>>)
+async fn serve<H: Handler, S>(stream: S, http2: bool, peer: Option<SocketAddr>, entry: &ConnectionEntry<H>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Arc::new(Activity::default());
+    let (shared, activity) = (&entry.shared, &entry.activity);
     let service =
-        hyper::service::service_fn(|request| answer(request, peer, shared.clone(), activity.clone()));
+        hyper::service::service_fn(|request| answer(request, http2, peer, shared.clone(), activity.clone()));
     let io = TokioIo::new(stream);
     if http2 {
         let connection = http2_builder(shared).serve_connection(io, service);
-        drive(connection, shared, &activity, |connection| connection.graceful_shutdown()).await;
+        drive(connection, shared, activity, |connection| connection.graceful_shutdown()).await;
     } else {
         let connection = http1_builder(&shared.options).serve_connection(io, service);
-        drive(connection, shared, &activity, |connection| connection.graceful_shutdown()).await;
+        drive(connection, shared, activity, |connection| connection.graceful_shutdown()).await;
     }
 }
 
 /// Answers one request, within the write timeout.
 async fn answer<H: Handler>(
     request: Request<Incoming>,
+    http2: bool,
     peer: Option<SocketAddr>,
     shared: Arc<Shared<H>>,
     activity: Arc<Activity>,
 ) -> Result<Response<WholeBody>, &'static str> {
     let _in_progress = InProgress::begin(activity);
-    let response = shared.handler.handle(request, peer);
+    let Some(permit) = shared.host.intake().begin() else {
+        return Ok(shared.handler.refuse(request.map(drop)));
+    };
+    let permit = Arc::new(permit);
+    let mut request = request.map(|body| ServerBody::new(body, permit.clone()));
+    // A stream that only opened holds no more than this.
+    if http2 && !request.headers().contains_key(http::header::EXPECT) {
+        request.body_mut().peek().await.map_err(|_| "no body")?;
+    }
+    let response = Box::pin(shared.handler.handle(request, peer));
     match shared.options.write_timeout {
         Some(limit) => tokio::time::timeout(limit, response).await.map_err(|_| "write timeout"),
         None => Ok(response.await),
@@ -264,6 +389,8 @@ async fn drive<C, E, H: Handler>(
         result = connection.as_mut() => return finished(result),
         () = shared.kill.cancelled() => return,
         () = shared.stop.cancelled() => None,
+        () = activity.evicted.notified() => None,
+        () = activity.unused_for(FIRST_REQUEST_TIMEOUT) => None,
         () = activity.idle_for(shared.options.max_idle) => None,
         () = sleep(shared.options.max_age.map(jittered)) => shared.options.max_age_grace,
     };
@@ -290,12 +417,25 @@ fn jittered(age: Duration) -> Duration {
 }
 
 impl Activity {
+    /// Returns true if no request is in progress.
+    fn is_idle(&self) -> bool {
+        self.running.load(Ordering::Acquire) == 0
+    }
+
+    /// Returns when no request has come within `limit`; never if one has.
+    async fn unused_for(&self, limit: Duration) {
+        tokio::time::sleep(limit).await;
+        if self.was_used.load(Ordering::Acquire) {
+            std::future::pending().await
+        }
+    }
+
     /// Returns when nothing was in progress for `limit`; never without a limit.
     async fn idle_for(&self, limit: Option<Duration>) {
         let Some(limit) = limit else { return std::future::pending().await };
         loop {
             let changed = self.changed.notified();
-            let idle = self.running.load(Ordering::Acquire) == 0;
+            let idle = self.is_idle();
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep(limit), if idle => return,
@@ -307,6 +447,7 @@ impl Activity {
 impl InProgress {
     fn begin(activity: Arc<Activity>) -> Self {
         activity.running.fetch_add(1, Ordering::AcqRel);
+        activity.was_used.store(true, Ordering::Release);
         activity.changed.notify_one();
         Self(activity)
     }

@@ -22,7 +22,7 @@ enum Layer {
 
 /// What each crate of `collector/` may use of the others.
 const ALLOWED: [(&str, &[&str]); 11] = [
-    ("service", &["component", "confmap", "pdata"]),
+    ("service", &["net", "component", "confmap", "pdata"]),
     ("helper", &["component", "confmap", "pdata"]),
     ("net", &["component", "confmap", "pdata"]),
     ("aws", &["helper", "net", "component", "confmap", "pdata"]),

@@ -51,7 +51,7 @@ impl Paths {
         );
         let body = match request.read_body().await {
             Ok(body) => body,
-            Err(error) => return format.bad_request(error.to_string()),
+            Err(error) => return format.unreadable(&error),
         };
         let batch = match format {
             Format::Protobuf => Batch::from_protobuf(signal, body),
@@ -96,7 +96,7 @@ impl App for Paths {
 
     fn refuse(&self, request: &Parts, error: &RequestError) -> Response<WholeBody> {
         match Format::of(&request.headers) {
-            Some(format) => format.bad_request(error.to_string()),
+            Some(format) => format.unreadable(error),
             None => respond(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 JSON,
@@ -124,6 +124,17 @@ impl Format {
         match self {
             Self::Protobuf => respond(StatusCode::OK, PROTOBUF, otlp::response(signal)),
             Self::Json => respond(StatusCode::OK, JSON, Bytes::from_static(br#"{"partialSuccess":{}}"#)),
+        }
+    }
+
+    /// The response to a request whose body cannot be read.
+    fn unreadable(self, error: &RequestError) -> Response<WholeBody> {
+        match error {
+            RequestError::NoMemory => self.failure(&Status {
+                retry_after: Some(net::OVERLOAD_RETRY_AFTER),
+                ..Status::new(Code::Unavailable, error.to_string())
+            }),
+            error => self.bad_request(error.to_string()),
         }
     }
 

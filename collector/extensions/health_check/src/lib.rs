@@ -13,12 +13,15 @@ use component::{
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use net::{
-    App, HttpRequest, HttpService, Listener, LocalAddress, RequestError, Server, ServerTls, WholeBody,
-    respond,
+    App, HttpRequest, HttpService, Listener, LocalAddress, RequestError, ServeOptions, Server, ServerTls,
+    WholeBody, respond,
 };
 use tokio::time::Instant;
 
 use crate::health::Health;
+
+/// Connections of the server: probes are few.
+const MAX_CONNECTIONS: usize = 64;
 
 /// Makes `health_check` extensions.
 pub fn factory() -> ExtensionFactory {
@@ -67,7 +70,8 @@ impl HealthCheck {
         let answers = Answers { config: self.config.clone(), health: self.health.clone() };
         let service = HttpService::new(server, answers);
         let name = format!("{}: server", self.settings.id);
-        Ok(Server::start(host, name, listener, tls, net::http_serve_options(server), service))
+        let options = ServeOptions { max_connections: MAX_CONNECTIONS, ..net::http_serve_options(server) };
+        Ok(Server::start(host, name, listener, tls, options, service))
     }
 }
 

@@ -16,6 +16,7 @@ use super::codec::RawCodec;
 use super::connections::{Connections, Sender, State};
 use super::{ACCEPTED, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, broken, snappy};
 use crate::Boxed;
+use crate::body::BodyError;
 use crate::config::{GrpcClientConfig, GrpcTarget, Place, check_extensions, header_map};
 use crate::dial::ClientTasks;
 use crate::error::Error;
@@ -150,7 +151,7 @@ impl GrpcClient {
         let (mut parts, body) = response.into_parts();
         let body = if snappy::is_used(&parts.headers) {
             parts.headers.remove(GRPC_ENCODING);
-            Body::new(snappy::unpack(body, MAX_RESPONSE_SIZE).await?)
+            Body::new(snappy::unpack(body.map_err(BodyError::from), MAX_RESPONSE_SIZE).await?)
         } else {
             Body::new(body.map_err(|error| tonic::Status::from(broken(&error))))
         };

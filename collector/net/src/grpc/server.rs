@@ -9,17 +9,18 @@ use component::Code;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 
 use super::codec::RawCodec;
 use super::{ACCEPTED, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, snappy};
 use crate::Status;
+use crate::body::BodyError;
 use crate::body::WholeBody;
 use crate::config::GrpcServerConfig;
 use crate::http_server::nonzero;
-use crate::serve::{Handler, ServeOptions};
+use crate::serve::{DEFAULT_MAX_CONCURRENT_STREAMS, Handler, OVERLOAD_RETRY_AFTER, ServeOptions};
+use crate::server_body::ServerBody;
 
 const CONTENT_TYPE: &str = "application/grpc";
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -83,7 +84,7 @@ impl<M: Method> GrpcService<M> {
 
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<ServerBody>,
         peer: Option<SocketAddr>,
     ) -> Result<Response<WholeBody>, Status> {
         let route = self.route(request.uri().path())?;
@@ -100,26 +101,32 @@ impl<M: Method> GrpcService<M> {
     async fn unary(
         &self,
         route: M::Route,
-        request: Request<Incoming>,
+        request: Request<ServerBody>,
         peer: Option<SocketAddr>,
     ) -> Result<Response<WholeBody>, Status> {
         let (mut parts, body) = request.into_parts();
+        let permit = body.permit().clone();
         let is_snappy = snappy::is_used(&parts.headers);
         let body = if is_snappy {
             parts.headers.remove(GRPC_ENCODING);
             Body::new(snappy::unpack(body, self.max_message_size).await?)
         } else {
-            Body::new(body)
+            Body::new(body.map_err(body_error))
         };
         let authority = parts.uri.authority().cloned();
         let method = tower::service_fn(|request: tonic::Request<Bytes>| {
             let (metadata, _, message) = request.into_parts();
+            // What came as it is has been counted on its way.
+            let has_memory = permit.grow(message.len().saturating_sub(permit.held()));
             let mut headers = metadata.into_headers();
             if is_snappy {
                 headers.insert(GRPC_ENCODING, snappy::NAME);
             }
             let call = Call { message, headers, authority: authority.clone(), peer };
-            async {
+            async move {
+                if !has_memory {
+                    return Err(tonic::Status::from(overloaded()));
+                }
                 self.methods.call(route, call).await.map(tonic::Response::new).map_err(tonic::Status::from)
             }
         });
@@ -150,7 +157,7 @@ impl<M: Method> GrpcService<M> {
 }
 
 impl<M: Method> Handler for GrpcService<M> {
-    async fn handle(&self, request: Request<Incoming>, peer: Option<SocketAddr>) -> Response<WholeBody> {
+    async fn handle(&self, request: Request<ServerBody>, peer: Option<SocketAddr>) -> Response<WholeBody> {
         if let Some(status) = not_grpc(&request) {
             return plain(status);
         }
@@ -160,6 +167,34 @@ impl<M: Method> Handler for GrpcService<M> {
             response.headers_mut().insert(GRPC_ACCEPT_ENCODING, ACCEPTED);
             response
         })
+    }
+
+    fn refuse(&self, _request: Request<()>) -> Response<WholeBody> {
+        tonic::Status::from(overloaded()).into_http()
+    }
+}
+
+/// The status of a call for which there is no memory now.
+fn overloaded() -> Status {
+    Status {
+        retry_after: Some(OVERLOAD_RETRY_AFTER),
+        ..Status::new(Code::Unavailable, BodyError::NoMemory.to_string())
+    }
+}
+
+/// The status of a call whose body this server gave up.
+pub(super) fn body_status(error: &BodyError) -> Status {
+    match error {
+        BodyError::NoMemory => overloaded(),
+        error => Status::new(Code::DeadlineExceeded, error.to_string()),
+    }
+}
+
+/// The error of a body as tonic passes it on.
+fn body_error(error: BodyError) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        BodyError::Broken(error) => error.into(),
+        error => tonic::Status::from(body_status(&error)).into(),
     }
 }
 
@@ -171,7 +206,9 @@ pub fn grpc_serve_options(config: &GrpcServerConfig) -> ServeOptions {
     let ping_timeout = nonzero(*parameters.timeout).unwrap_or(DEFAULT_PING_TIMEOUT);
     ServeOptions {
         http2_only: true,
-        max_concurrent_streams: Some(config.max_concurrent_streams).filter(|streams| *streams > 0),
+        max_concurrent_streams: Some(config.max_concurrent_streams)
+            .filter(|streams| *streams > 0)
+            .unwrap_or(DEFAULT_MAX_CONCURRENT_STREAMS),
         ping: Some((ping_time, ping_timeout)),
         max_idle: nonzero(*parameters.max_connection_idle),
         max_age: nonzero(*parameters.max_connection_age),
@@ -181,7 +218,7 @@ pub fn grpc_serve_options(config: &GrpcServerConfig) -> ServeOptions {
 }
 
 /// The HTTP status of a request that is no gRPC call.
-fn not_grpc(request: &Request<Incoming>) -> Option<StatusCode> {
+fn not_grpc<B>(request: &Request<B>) -> Option<StatusCode> {
     if request.method() != HttpMethod::POST {
         return Some(StatusCode::METHOD_NOT_ALLOWED);
     }

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{GRPC_ENCODING, broken};
 use crate::Status;
-use crate::body::WholeBody;
+use crate::body::{BodyError, WholeBody};
 use crate::compression::{DecompressError, Encoding};
 
 /// The name in `grpc-encoding`. What it names is the framed snappy.
@@ -34,13 +34,17 @@ pub(super) async fn pack(body: tonic::body::Body) -> Result<WholeBody, Status> {
 /// message is left to tonic's judgement.
 pub(super) async fn unpack<B>(body: B, limit: usize) -> Result<WholeBody, Status>
 where
-    B: Body<Data = Bytes, Error = hyper::Error>,
+    B: Body<Data = Bytes, Error = BodyError>,
 {
     let body = Limited::new(body, limit.saturating_add(PREFIX)).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             Status::new(Code::ResourceExhausted, format!("grpc: received message larger than max {limit}"))
         } else {
-            broken(&*error)
+            match error.downcast_ref() {
+                Some(BodyError::Broken(error)) => broken(error),
+                Some(error) => super::server::body_status(error),
+                None => broken(&*error),
+            }
         }
     })?;
     let trailers = body.trailers().cloned();

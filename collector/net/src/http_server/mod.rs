@@ -10,12 +10,12 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use crate::body::{BodyError, WholeBody, read_body};
 use crate::compression::{DecompressError, Encoding};
 use crate::config::{HttpServerConfig, header_map};
 use crate::serve::{Handler, ServeOptions};
+use crate::server_body::ServerBody;
 
 use cors::Cors;
 
@@ -39,7 +39,7 @@ pub struct HttpRequest {
     pub parts: Parts,
     /// The client's address.
     pub peer: Option<SocketAddr>,
-    body: Incoming,
+    body: ServerBody,
     encoding: Option<Encoding>,
     limit: usize,
     timeout: Option<Duration>,
@@ -60,9 +60,12 @@ pub enum RequestError {
     /// The connection broke, or the client gave up.
     #[error("{0}")]
     Broken(#[source] BodyError),
-    /// The body took longer than `read_timeout`.
+    /// The body took longer than `read_timeout`, or nothing more of it came in time.
     #[error("i/o timeout")]
     Timeout,
+    /// The memory for requests in progress is used up: the client may try again.
+    #[error("too many requests are in progress, try again later")]
+    NoMemory,
 }
 
 /// A [`Handler`] of HTTP requests.
@@ -89,7 +92,7 @@ impl<A: App> HttpService<A> {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: Option<SocketAddr>) -> Response<WholeBody> {
+    async fn answer(&self, request: Request<ServerBody>, peer: Option<SocketAddr>) -> Response<WholeBody> {
         let (parts, body) = request.into_parts();
         let encoding = match self.encoding(&parts.headers) {
             Ok(encoding) => encoding,
@@ -110,7 +113,7 @@ impl<A: App> HttpService<A> {
 }
 
 impl<A: App> Handler for HttpService<A> {
-    async fn handle(&self, request: Request<Incoming>, peer: Option<SocketAddr>) -> Response<WholeBody> {
+    async fn handle(&self, request: Request<ServerBody>, peer: Option<SocketAddr>) -> Response<WholeBody> {
         let mut response = match &self.cors {
             Some(cors) if cors::is_preflight(&request) => cors.preflight(request.headers()),
             Some(cors) => {
@@ -125,6 +128,10 @@ impl<A: App> Handler for HttpService<A> {
             response.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
         response
+    }
+
+    fn refuse(&self, request: Request<()>) -> Response<WholeBody> {
+        self.app.refuse(&request.into_parts().0, &RequestError::NoMemory)
     }
 }
 
@@ -148,10 +155,13 @@ impl HttpRequest {
         };
         let body = read.map_err(|error| match error {
             BodyError::TooLarge => RequestError::TooLarge,
+            BodyError::NoMemory => RequestError::NoMemory,
+            BodyError::Stalled => RequestError::Timeout,
             broken @ BodyError::Broken(_) => RequestError::Broken(broken),
         })?;
         let Some(encoding) = self.encoding else { return Ok(body) };
         match encoding.decompress(&body, self.limit) {
+            Ok(body) if !self.body.permit().grow(body.len()) => Err(RequestError::NoMemory),
             Ok(body) => Ok(body.into()),
             Err(DecompressError::TooLarge { .. }) => Err(RequestError::TooLarge),
             Err(DecompressError::Corrupt(error)) => Err(RequestError::Corrupt(error)),
@@ -161,7 +171,7 @@ impl HttpRequest {
 
 /// Reads on for a while without keeping anything. A client that is still writing when the connection closes never sees
 /// the answer.
-async fn discard(body: &mut Incoming, limit: usize) {
+async fn discard(body: &mut ServerBody, limit: usize) {
     let mut discarded = 0;
     while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_PATIENCE, body.frame()).await {
         discarded += frame.data_ref().map_or(0, Bytes::len);

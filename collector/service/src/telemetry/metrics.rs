@@ -1,22 +1,19 @@
 //! The collector's own metrics: the meter of all components, served for Prometheus.
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use component::{BuildInfo, Host, Notice};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use net::{App, HttpRequest, HttpServerConfig, HttpServerDefaults, HttpService, Listener, RequestError};
+use net::{ServeOptions, Server, Transport, WholeBody, respond};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, IntCounterVec, Opts, Registry, TextEncoder};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use super::config::{Prometheus, TelemetryConfig};
 use super::process;
@@ -25,33 +22,47 @@ use super::process;
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
     /// The address is taken, or not ours.
-    #[error("binding address {address} for Prometheus exporter: listen tcp {address}: bind: {reason}")]
+    #[error("binding address {address} for Prometheus exporter: {source}")]
     Bind {
-        /// Where it should have listened.
+        /// The configured address.
         address: String,
-        /// What the kernel said.
-        reason: String,
+        /// The reason.
+        #[source]
+        source: net::ListenError,
     },
     /// The exporter cannot be made.
     #[error("Prometheus exporter: {0}")]
     Exporter(String),
 }
 
+/// Connections of a metrics server: scrapers are few.
+const MAX_CONNECTIONS: usize = 64;
+/// Time limit of a scrape that is under way when the servers stop.
+const SCRAPE_GRACE: Duration = Duration::from_millis(200);
+
 /// The meter provider and its servers.
 pub struct SelfMetrics {
     provider: SdkMeterProvider,
-    stop: CancellationToken,
-    servers: Mutex<Vec<JoinHandle<()>>>,
+    servers: Mutex<Vec<Server>>,
+}
+
+/// Answers scrapes.
+struct Scrapes {
+    registry: Registry,
+    errors: IntCounterVec,
+}
+
+/// The defaults of upstream's HTTP servers; the endpoint comes from the readers' configuration.
+struct Defaults;
+
+impl HttpServerDefaults for Defaults {
+    const ENDPOINT: &'static str = "";
 }
 
 impl SelfMetrics {
     /// Metrics that nobody reads.
     pub fn none() -> Self {
-        Self {
-            provider: SdkMeterProvider::builder().build(),
-            stop: CancellationToken::new(),
-            servers: Mutex::default(),
-        }
+        Self { provider: SdkMeterProvider::builder().build(), servers: Mutex::default() }
     }
 
     /// Binds the configured servers and begins to measure.
@@ -71,8 +82,7 @@ impl SelfMetrics {
             builder = builder.with_reader(exporter(&registry, &server)?);
             registries.push((listener, registry));
         }
-        let metrics =
-            Self { provider: builder.build(), stop: CancellationToken::new(), servers: Mutex::default() };
+        let metrics = Self { provider: builder.build(), servers: Mutex::default() };
         process::observe(&metrics.meter());
         for (listener, registry) in registries {
             metrics.serve(listener, registry, host)?;
@@ -85,7 +95,7 @@ impl SelfMetrics {
         self.provider.meter("otelcol-insights")
     }
 
-    fn serve(&self, listener: TcpListener, registry: Registry, host: &Host) -> Result<(), MetricsError> {
+    fn serve(&self, listener: Listener, registry: Registry, host: &Host) -> Result<(), MetricsError> {
         let errors = IntCounterVec::new(
             Opts::new(
                 "promhttp_metric_handler_errors_total",
@@ -99,46 +109,31 @@ impl SelfMetrics {
         registry
             .register(Box::new(errors.clone()))
             .map_err(|error| MetricsError::Exporter(error.to_string()))?;
-        let address =
-            listener.local_addr().map_or_else(|_| String::new(), |address: SocketAddr| address.to_string());
+        let address = listener.local_address().to_string();
         host.notice(Notice::Listening { what: "the collector's own metrics, /metrics".into(), address });
-        let router = Router::new().route("/metrics", get(move || async move { answer(&registry, &errors) }));
-        let stop = self.stop.clone();
-        let server = host.spawn("telemetry: metrics server", async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the metrics server failed");
-            }
-        });
-        self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(server);
+        let config = HttpServerConfig::<Defaults>::default();
+        let options = ServeOptions { max_connections: MAX_CONNECTIONS, ..net::http_serve_options(&config) };
+        let service = HttpService::new(&config, Scrapes { registry, errors });
+        let server = Server::start(host, "telemetry: metrics server", listener, None, options, service);
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server);
         Ok(())
     }
 
     /// Closes the servers. A scrape under way is not waited for.
     pub(crate) async fn shutdown(&self) {
-        self.stop.cancel();
         let servers: Vec<_> =
-            std::mem::take(&mut *self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for mut server in servers {
-            let grace = std::time::Duration::from_millis(200);
-            if tokio::time::timeout(grace, &mut server).await.is_err() {
-                server.abort();
-                // Only to see it off the list: it was told to stop.
-                let _ = server.await;
-            }
+            std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
+        for server in servers {
+            server.shutdown(Instant::now() + SCRAPE_GRACE).await;
         }
     }
 }
 
-async fn bind(server: &Prometheus) -> Result<TcpListener, MetricsError> {
-    let port = server.port.unwrap_or_default();
-    TcpListener::bind((server.host.as_str(), port)).await.map_err(|source| MetricsError::Bind {
-        address: format!("{}:{port}", server.host),
-        reason: match source.kind() {
-            io::ErrorKind::AddrInUse => "address already in use".to_owned(),
-            _ => source.to_string(),
-        },
-    })
+async fn bind(server: &Prometheus) -> Result<Listener, MetricsError> {
+    let host = server.host.as_str();
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let address = format!("{host}:{}", server.port.unwrap_or_default());
+    Listener::bind(Transport::Tcp, &address).await.map_err(|source| MetricsError::Bind { address, source })
 }
 
 fn exporter(
@@ -169,14 +164,33 @@ fn resource(config: &TelemetryConfig, build: &BuildInfo) -> Resource {
     Resource::builder_empty().with_attributes(attributes).build()
 }
 
-fn answer(registry: &Registry, errors: &IntCounterVec) -> Response {
-    let mut body = Vec::new();
-    let encoder = TextEncoder::new();
-    match encoder.encode(&registry.gather(), &mut body) {
-        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], body).into_response(),
-        Err(error) => {
-            errors.with_label_values(&["encoding"]).inc();
-            (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+impl App for Scrapes {
+    async fn handle(&self, request: HttpRequest) -> Response<WholeBody> {
+        const TEXT: &str = "text/plain; charset=utf-8";
+        if request.parts.uri.path() != "/metrics" {
+            return respond(StatusCode::NOT_FOUND, TEXT, "404 page not found\n");
         }
+        if !matches!(request.parts.method, Method::GET | Method::HEAD) {
+            return respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "Method Not Allowed\n");
+        }
+        let mut body = Vec::new();
+        let encoder = TextEncoder::new();
+        match encoder.encode(&self.registry.gather(), &mut body) {
+            Ok(()) => {
+                let mut response = respond(StatusCode::OK, TEXT, body);
+                if let Ok(format) = HeaderValue::try_from(encoder.format_type()) {
+                    response.headers_mut().insert(header::CONTENT_TYPE, format);
+                }
+                response
+            }
+            Err(error) => {
+                self.errors.with_label_values(&["encoding"]).inc();
+                respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string())
+            }
+        }
+    }
+
+    fn refuse(&self, _request: &Parts, error: &RequestError) -> Response<WholeBody> {
+        respond(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", format!("{error}\n"))
     }
 }

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 use component::{Code, ConsumeError, Host};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use net::{Encoding, Handler, WholeBody};
+use net::{Encoding, Handler, ServerBody, WholeBody};
 use pdata::Signal;
 use testkit::LogCapture;
 
@@ -21,12 +20,16 @@ struct Always {
 }
 
 impl Handler for Always {
-    async fn handle(&self, _: Request<Incoming>, _: Option<SocketAddr>) -> Response<WholeBody> {
+    async fn handle(&self, _: Request<ServerBody>, _: Option<SocketAddr>) -> Response<WholeBody> {
         let body = WholeBody::new(self.body.clone()).with_trailers(self.trailers.clone());
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers.clone();
         response
+    }
+
+    fn refuse(&self, _: Request<()>) -> Response<WholeBody> {
+        unreachable!("few requests are in progress")
     }
 }
 

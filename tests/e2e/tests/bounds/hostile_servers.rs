@@ -1,1 +1,0 @@
-//! Servers that answer slowly, endlessly, wrongly or not at all.

@@ -1,1 +1,0 @@
-//! Memory: limiter, queues, stored requests.

@@ -1,1 +1,0 @@
-//! Signals, reloads, panics and the log.

@@ -1,1 +1,0 @@
-//! Secrets in configuration, logs, responses and files.

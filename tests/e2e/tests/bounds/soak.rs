@@ -1,1 +1,0 @@
-//! Hostile and good clients together, in a control group.

@@ -1,1 +1,0 @@
-//! Time and memory of translations to log events.
