@@ -53,6 +53,7 @@ mod delivery;
 mod disk;
 mod exporter;
 pub mod exposition;
+mod go_regex;
 pub mod json;
 mod log;
 mod queue;
@@ -64,6 +65,7 @@ pub use backoff::Backoff;
 pub use config::{BatchConfig, PartitionConfig, QueueConfig, RetryConfig, Sizer, TimeoutConfig};
 pub use delivery::{SendError, Sender};
 pub use exporter::{ExporterConfig, exporter};
+pub use go_regex::{GoRegexError, go_pattern, go_regex};
 pub use log::Origin;
 
 #[doc(hidden)]
