@@ -335,7 +335,7 @@ mod tests {
         check(declaration(&[], &[]), "metric_name_selectors must not be empty");
         check(
             declaration(&[], &["["]),
-            r#"invalid regular expression "[" in metric_name_selectors: unclosed"#,
+            r#"invalid regular expression "[" in metric_name_selectors: error parsing regexp: missing closing ]: `[`"#,
         );
         let with = |names: &[&str], regex: &str| MetricDeclaration {
             label_matchers: vec![LabelMatcherConfig {
@@ -347,7 +347,10 @@ mod tests {
         };
         check(with(&[], "x"), "label_names of a label matcher");
         check(with(&["a"], ""), "regex of a label matcher must not");
-        check(with(&["a"], "("), r#"invalid regular expression "(" of a label matcher: unclosed"#);
+        check(
+            with(&["a"], "("),
+            r#"invalid regular expression "(" of a label matcher: error parsing regexp: missing closing ): `(`"#,
+        );
     }
 
     #[test]

@@ -302,6 +302,20 @@ async fn shutdown_waits_for_a_collection_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_collector_with_the_role_of_the_leader_makes_no_records_of_its_machine() {
+    let points = async |yaml: &str| {
+        let sink = RecordingSink::new();
+        let running = start(yaml, sink.clone(), vec![]).await;
+        sleep(MOMENT).await;
+        running.shut_down(MINUTE).await.unwrap();
+        sink.batches().iter().map(|batch| records(batch, "Node").0.len()).sum::<usize>()
+    };
+    assert!(points("collection_role: ALL").await > 0);
+    assert!(points("collection_role: NODE").await > 0);
+    assert_eq!(points("collection_role: LEADER").await, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_ends_at_its_deadline() {
     let gate = Arc::new(Gate(Semaphore::new(0)));
     let running = start("{}", gate.clone(), vec![]).await;

@@ -120,14 +120,15 @@ impl Collector {
     }
 }
 
-/// Errors of `validate` for a configuration; empty if it is accepted.
+/// Errors of `validate` for a configuration, in an environment with `variables` besides; empty if it is accepted.
 ///
 /// # Errors
 /// No binary, no process, or a refusal without an error.
-pub fn validation_errors(config: &Path) -> Result<Vec<String>> {
+pub fn validation_errors(config: &Path, variables: &[(&str, &str)]) -> Result<Vec<String>> {
     let output = std::process::Command::new(binary()?)
         .args(["validate", "--config"])
         .arg(config)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output()
         .context("validating")?;

@@ -1,5 +1,7 @@
 //! Configurations in the forms that AWS publishes: refused for nothing but component types that this collector does not have.
 
+#![expect(clippy::print_stderr, reason = "the counts of what is accepted")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,6 +10,14 @@ use anyhow::{Context as _, Result, ensure};
 use conformance::validation_errors;
 use libtest_mimic::{Arguments, Failed, Trial};
 use testkit::emf::directory;
+
+/// Variables that the agent's deployments set, and those that a recorded configuration refers to.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("K8S_NODE_NAME", "node-1"),
+    ("ENV_CREDENTIALS_ROLE_ARN", "arn:aws:iam::123456789012:role/agent"),
+    ("ENV_LOG_STREAM_NAME", "stream"),
+    ("ENV_REGION", "eu-west-1"),
+];
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
@@ -37,7 +47,7 @@ fn check(group: &str, directory: &Path, all_accepted: bool) -> Result<()> {
     ensure!(!configurations.is_empty(), "no configurations in {}", directory.display());
     let (mut accepted, mut wrong) = (0, Vec::new());
     for path in &configurations {
-        let errors = validation_errors(path)?;
+        let errors = validation_errors(path, &ENVIRONMENT)?;
         accepted += usize::from(errors.is_empty());
         let unexpected = errors.into_iter().filter(|error| all_accepted || !is_missing_type(error));
         wrong.extend(unexpected.map(|error| format!("{}: {error}", path.display())));
