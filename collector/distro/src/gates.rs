@@ -46,21 +46,158 @@ const fn effective(id: &'static str, description: &'static str) -> Gate {
 }
 
 /// The gates, sorted by id.
-pub(crate) const GATES: [Gate; 28] = [
+pub(crate) const GATES: [Gate; 80] = [
+    alpha("adot.exporter.awscloudwatchlogs", "adds the awscloudwatchlogs exporter; always available here"),
+    alpha(
+        "adot.exporter.datadogexporter.deprecation",
+        "removes an exporter that this collector does not have",
+    ),
+    alpha(
+        "adot.exporter.logzioexporter.deprecation",
+        "removes an exporter that this collector does not have",
+    ),
+    alpha("adot.exporter.sapmexporter.deprecation", "removes an exporter that this collector does not have"),
+    alpha(
+        "adot.exporter.signalfxexporter.deprecation",
+        "removes an exporter that this collector does not have",
+    ),
+    alpha("adot.extension.file_storage", "adds the file_storage extension; always available here"),
+    alpha("adot.receiver.filelog", "adds the filelog receiver, which this collector does not have"),
     alpha("awsemf.nodimrollupdefault", "awsemf: no dimension rollup unless configured"),
     alpha("confmap.enableMergeAppendOption", "merge lists of components by appending"),
+    beta(
+        "datadog.EnableOperationAndResourceNameV2",
+        "the datadog exporter, which this collector does not have",
+    ),
+    beta("datadog.EnableReceiveResourceSpansV2", "the datadog exporter, which this collector does not have"),
     alpha("exporter.awsemf.DisableLegacyResourceToTelemetryConversion", "awsemf: only included and excluded"),
+    beta(
+        "exporter.awsxray.skiptimestampvalidation",
+        "the awsxray exporter, which this collector does not have",
+    ),
+    beta(
+        "exporter.datadogexporter.DisableAllMetricRemapping",
+        "the datadog exporter, which this collector does not have",
+    ),
+    beta(
+        "exporter.datadogexporter.DisableAPMStats",
+        "the datadog exporter, which this collector does not have",
+    ),
+    alpha(
+        "exporter.datadogexporter.EnableAttributeSliceMultiTagExporting",
+        "the datadog exporter, which this collector does not have",
+    ),
+    alpha(
+        "exporter.datadogexporter.InferIntervalForDeltaMetrics",
+        "the datadog exporter, which this collector does not have",
+    ),
+    beta(
+        "exporter.datadogexporter.metricexportserializerclient",
+        "the datadog exporter, which this collector does not have",
+    ),
+    beta(
+        "exporter.datadogexporter.metricremappingdisabled",
+        "the datadog exporter, which this collector does not have",
+    ),
+    alpha(
+        "exporter.datadogexporter.TraceExportUseCustomHTTPClient",
+        "the datadog exporter, which this collector does not have",
+    ),
     alpha("exporter.file.nativeCompression", "file exporter: compressed streams"),
+    beta(
+        "exporter.prometheusexporter.DisableAddMetricSuffixes",
+        "Prometheus components, which this collector does not have",
+    ),
+    alpha(
+        "exporter.prometheusremotewritexporter.EnableMultipleWorkers",
+        "Prometheus components, which this collector does not have",
+    ),
+    alpha(
+        "exporter.prometheusremotewritexporter.enableSendingRW2",
+        "Prometheus components, which this collector does not have",
+    ),
+    alpha(
+        "exporter.prometheusremotewritexporter.RetryOn429",
+        "Prometheus components, which this collector does not have",
+    ),
+    alpha(
+        "exporter.signalfx.consumeEntityEvents",
+        "the signalfx exporter, which this collector does not have",
+    ),
+    beta("exporter.xray.allowDot", "the awsxray exporter, which this collector does not have"),
     alpha("extension.healthcheck.useComponentStatus", "health_check: the second version's keys"),
     alpha("filelog.allowFileDeletion", "file_log: delete_after_read"),
     beta("filelog.allowHeaderMetadataParsing", "file_log: header"),
     alpha("filelog.mtimeSortType", "file_log: ordering by time of change"),
     beta("filelog.protobufCheckpointEncoding", "file_log: checkpoints as protobuf"),
+    alpha("filelog.windows.caseInsensitive", "Windows, where this collector does not run"),
+    alpha("filter.filterlog.useOTTLBridge", "matching by translated OTTL conditions; the result is the same"),
+    alpha(
+        "filter.filtermetric.useOTTLBridge",
+        "matching by translated OTTL conditions; the result is the same",
+    ),
+    alpha(
+        "filter.filterspan.useOTTLBridge",
+        "matching by translated OTTL conditions; the result is the same",
+    ),
+    beta(
+        "k8sattr.fieldExtractConfigRegex.disallow",
+        "k8s_attributes: no `regex` in extraction rules; never accepted here",
+    ),
+    alpha(
+        "k8sattr.labelsAnnotationsSingular.allow",
+        "k8s_attributes: enable processor.k8sattributes.EmitV1K8sConventions instead",
+    ),
+    beta("k8sattr.rfc3339", "k8s_attributes: k8s.pod.start_time in RFC 3339; always so here"),
     beta("logs.assignKeys", "the assign_keys operator"),
     beta("logs.jsonParserArray", "the json_array_parser operator"),
     effective("metricsgeneration.MatchAttributes", "metricsgeneration: only points whose attributes match"),
+    beta("ottl.contexts.enableOTelColContext", "OTTL: paths below otelcol"),
+    alpha("ottl.functions.enableLambda", "OTTL: functions that take expressions"),
+    beta("ottl.PanicDuplicateName", "OTTL: a check of components as they are built"),
+    alpha("parser.uri.ecscompliant", "stanza: names of the Elastic Common Schema"),
     alpha("pdata.useProtoPooling", "reuse of decoded messages"),
     alpha("pkg.exporterhelper.queueBatchEnabled", "batching in the sending queue by default"),
+    alpha(
+        "pkg.translator.prometheus.PermissiveLabelSanitization",
+        "Prometheus components, which this collector does not have",
+    ),
+    alpha(
+        "pkg.translator.zipkin.DontEmitV0CloudResourceConventions",
+        "Zipkin components, which this collector does not have",
+    ),
+    alpha(
+        "pkg.translator.zipkin.DontEmitV0HttpConventions",
+        "Zipkin components, which this collector does not have",
+    ),
+    beta(
+        "pkg.translator.zipkin.DontEmitV0NetworkConventions",
+        "Zipkin components, which this collector does not have",
+    ),
+    alpha(
+        "pkg.translator.zipkin.DontEmitV0ScopeConventions",
+        "Zipkin components, which this collector does not have",
+    ),
+    alpha(
+        "pkg.translator.zipkin.EmitV1CloudResourceConventions",
+        "Zipkin components, which this collector does not have",
+    ),
+    alpha(
+        "pkg.translator.zipkin.EmitV1HttpConventions",
+        "Zipkin components, which this collector does not have",
+    ),
+    beta(
+        "pkg.translator.zipkin.EmitV1NetworkConventions",
+        "Zipkin components, which this collector does not have",
+    ),
+    alpha(
+        "pkg.translator.zipkin.EmitV1ScopeConventions",
+        "Zipkin components, which this collector does not have",
+    ),
+    beta(
+        "processor.filter.defaultErrorModeIgnore",
+        "filter: `ignore` is the default; set `error_mode: propagate` for the former one",
+    ),
     effective(
         "processor.k8sattributes.DontEmitV0K8sConventions",
         "k8s_attributes: no names of before the stable conventions",
@@ -81,9 +218,37 @@ pub(crate) const GATES: [Gate; 28] = [
         "processor.k8sattributes.telemetry.enableNewFormatMetrics",
         "k8s_attributes: metrics otelcol.k8s.watcher.…",
     ),
+    beta(
+        "processor.resourcedetection.propagateerrors",
+        "resource_detection: set `fail_on_error: true` to end the start when a detector fails",
+    ),
+    alpha(
+        "processor.tailsamplingprocessor.metricstatcountbytessampled",
+        "the tail_sampling processor, which this collector does not have",
+    ),
+    alpha(
+        "processor.tailsamplingprocessor.metricstatcountspanssampled",
+        "the tail_sampling processor, which this collector does not have",
+    ),
+    alpha(
+        "processor.tailsamplingprocessor.recordpolicy",
+        "the tail_sampling processor, which this collector does not have",
+    ),
+    alpha(
+        "processor.tailsamplingprocessor.tailstorageextension",
+        "the tail_sampling processor, which this collector does not have",
+    ),
     alpha(
         "receiver.awscontainerinsightreceiver.useNewTypeName",
         "the type awscontainerinsight; always accepted here",
+    ),
+    alpha(
+        "receiver.prometheusreceiver.EnableCreatedTimestampZeroIngestion",
+        "Prometheus components, which this collector does not have",
+    ),
+    beta(
+        "receiver.prometheusreceiver.IgnoreScopeInfoMetric",
+        "Prometheus components, which this collector does not have",
     ),
     alpha("receiverhelper.newReceiverMetrics", "receiver_failed and receiver_requests"),
     alpha("service.AllowNoPipelines", "a service without pipelines"),
@@ -91,6 +256,7 @@ pub(crate) const GATES: [Gate; 28] = [
     beta("service.partialReloadReceivers", "restart only receivers"),
     alpha("service.profilesSupport", "the signal profiles"),
     alpha("stanza.synchronousLogEmitter", "stanza: no batching of its own"),
+    alpha("stanza.windows.eventDrivenScraping", "Windows, where this collector does not run"),
     alpha("telemetry.newPipelineTelemetry", "consumed and produced items of every component"),
     effective("transform.flatten.logs", "transform: flatten_data"),
 ];
@@ -110,8 +276,10 @@ pub(crate) fn check(values: &[String]) -> Result<(Gates, Vec<String>)> {
                 (true, true) => drop(enabled.remove(id)),
                 (true, false) => drop(enabled.insert(id)),
                 (false, _) => {
-                    warnings
-                        .push(format!("feature gate {id:?} is known and has no effect in this collector"));
+                    let description = gate.description;
+                    warnings.push(format!(
+                        "feature gate {id:?} is known and has no effect in this collector ({description})"
+                    ));
                 }
             }
         }
@@ -134,8 +302,24 @@ mod tests {
         };
         check("", Ok(0));
         check("service.AllowNoPipelines,-logs.assignKeys", Ok(2));
-        check("bogus", Err(r#"no such feature gate "bogus". valid gates: ["awsemf"#));
+        check("+adot.receiver.filelog,+adot.exporter.awscloudwatchlogs,+adot.extension.file_storage", Ok(3));
+        check("-adot.exporter.logzioexporter.deprecation", Ok(1));
+        check("k8sattr.labelsAnnotationsSingular.allow,-processor.filter.defaultErrorModeIgnore", Ok(2));
+        check("adot.bogus", Err(r#"no such feature gate "adot.bogus". valid gates: ["adot."#));
+        check("bogus", Err(r#"no such feature gate "bogus". valid gates: ["adot."#));
         check("logs.assignKeys,", Err(r#"no such feature gate """#));
+    }
+
+    #[test]
+    fn the_warning_says_what_the_gate_does_here() {
+        let (_, warnings) = super::check(&["adot.extension.file_storage".to_owned()]).unwrap();
+        assert_eq!(
+            warnings,
+            [
+                "feature gate \"adot.extension.file_storage\" is known and has no effect in this collector (adds the \
+              file_storage extension; always available here)"
+            ]
+        );
     }
 
     #[test]

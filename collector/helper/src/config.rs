@@ -1,9 +1,11 @@
 //! The configuration blocks `sending_queue`, `retry_on_failure` and `timeout`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use confmap::{Duration, Optional, Problems};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 /// `sending_queue`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -93,8 +95,10 @@ pub struct TimeoutConfig {
 struct QueueKeys {
     num_consumers: i64,
     queue_size: i64,
-    sizer: Option<Sizer>,
+    sizer: SizerKey,
     block_on_overflow: bool,
+    /// `block_on_overflow` by its name before 0.123; counts where it is written, as upstream.
+    blocking: Option<bool>,
     wait_for_result: bool,
     storage: Option<String>,
     batch: Optional<BatchKeys>,
@@ -106,8 +110,45 @@ struct BatchKeys {
     flush_timeout: Duration,
     min_size: i64,
     max_size: i64,
-    sizer: Option<Sizer>,
+    sizer: SizerKey,
     partition: PartitionConfig,
+}
+
+/// `sizer` as written; `None` if it is not. Upstream's own printed form of its default, `{}`, changes nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct SizerKey(Option<Sizer>);
+
+struct SizerVisitor;
+
+impl<'de> Visitor<'de> for SizerVisitor {
+    type Value = SizerKey;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("requests, items or bytes")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<SizerKey, E> {
+        Sizer::try_from(text.to_owned()).map(|sizer| SizerKey(Some(sizer))).map_err(E::custom)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<SizerKey, E> {
+        Ok(SizerKey(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SizerKey, A::Error> {
+        match map.next_key::<String>()? {
+            None => Ok(SizerKey(None)),
+            Some(key) => Err(de::Error::custom(format!(
+                "invalid sizer key: {key:?} (valid values: requests, items, bytes)"
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SizerKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SizerVisitor)
+    }
 }
 
 impl QueueConfig {
@@ -267,8 +308,9 @@ impl Default for QueueKeys {
         Self {
             num_consumers: 10,
             queue_size: 1000,
-            sizer: None,
+            sizer: SizerKey(None),
             block_on_overflow: false,
+            blocking: None,
             wait_for_result: false,
             storage: None,
             batch: Optional::none(),
@@ -282,7 +324,7 @@ impl Default for BatchKeys {
             flush_timeout: Duration::from_millis(200),
             min_size: 8192,
             max_size: 0,
-            sizer: None,
+            sizer: SizerKey(None),
             partition: PartitionConfig::default(),
         }
     }
@@ -294,14 +336,14 @@ impl From<QueueKeys> for QueueConfig {
             flush_timeout: batch.flush_timeout,
             min_size: batch.min_size,
             max_size: batch.max_size,
-            sizer: batch.sizer.or(keys.sizer).unwrap_or(Sizer::Items),
+            sizer: batch.sizer.0.or(keys.sizer.0).unwrap_or(Sizer::Items),
             partition: batch.partition.clone(),
         });
         Self {
             num_consumers: keys.num_consumers,
             queue_size: keys.queue_size,
-            sizer: keys.sizer.unwrap_or_default(),
-            block_on_overflow: keys.block_on_overflow,
+            sizer: keys.sizer.0.unwrap_or_default(),
+            block_on_overflow: keys.blocking.unwrap_or(keys.block_on_overflow),
             wait_for_result: keys.wait_for_result,
             storage: keys.storage,
             batch,

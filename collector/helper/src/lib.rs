@@ -55,6 +55,7 @@ mod disk;
 mod exporter;
 pub mod exposition;
 pub mod files;
+mod go_regex;
 pub mod json;
 mod log;
 mod queue;
@@ -67,6 +68,7 @@ pub use blocking::{blocking, wait_blocking};
 pub use config::{BatchConfig, PartitionConfig, QueueConfig, RetryConfig, Sizer, TimeoutConfig};
 pub use delivery::{SendError, Sender};
 pub use exporter::{ExporterConfig, exporter};
+pub use go_regex::{GoRegexError, go_pattern, go_regex};
 pub use log::Origin;
 
 #[doc(hidden)]

@@ -55,6 +55,31 @@ fn defaults() {
 }
 
 #[test]
+fn the_queue_as_the_cloudwatch_agent_prints_it_changes_nothing() {
+    let printed = "sending_queue: {block_on_overflow: false, blocking: false, enabled: true, num_consumers: 10, \
+                   queue_size: 1000, sizer: {}, wait_for_result: false}";
+    assert_eq!(queue(printed), queue("{}"));
+}
+
+#[test]
+fn the_old_name_of_block_on_overflow_counts_where_it_is_written() {
+    let blocks = |keys: &str| queue(&format!("sending_queue: {{{keys}}}")).unwrap().block_on_overflow;
+    assert!(blocks("blocking: true"));
+    assert!(blocks("blocking: true, block_on_overflow: false"));
+    assert!(!blocks("blocking: false, block_on_overflow: true"));
+    assert!(blocks("block_on_overflow: true"));
+}
+
+#[test]
+fn a_sizer_with_keys_is_refused() {
+    let error = decode("sending_queue: {sizer: {items: 1}}").unwrap_err();
+    assert!(
+        error.contains("sending_queue::sizer") && error.contains("invalid sizer key: \"items\""),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_batch_inherits_the_sizer_that_is_written() {
     let sizer = |yaml: &str| queue(yaml).unwrap().batch.unwrap().sizer;
     assert_eq!(sizer("sending_queue: {batch: {}}"), Sizer::Items);

@@ -104,7 +104,8 @@ impl Accepted {
     /// Waits until the peer has sent something, or is gone.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.readable().await,
+            // `TcpStream::readable` returns at once for a connection that was just accepted.
+            Self::Tcp(stream) => stream.peek(&mut [0]).await.map(drop),
             Self::Unix(stream) => stream.readable().await,
         }
     }

@@ -81,8 +81,8 @@ impl ServerBody {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         self.received += bytes;
         self.progress = Instant::now();
-        // Buffers that gather a body are made larger ahead of it.
-        if self.permit.grow(bytes + bytes / 2) { Ok(frame) } else { Err(BodyError::NoMemory) }
+        // A buffer that gathers a body is as large again while it grows.
+        if self.permit.grow(2 * bytes) { Ok(frame) } else { Err(BodyError::NoMemory) }
     }
 
     fn is_stalled(&self) -> bool {

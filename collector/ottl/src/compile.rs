@@ -300,7 +300,7 @@ impl Compiler<'_> {
                     return Err(expected("a string literal"));
                 };
                 let glob = matches!(parameter.takes, Takes::Glob).then(|| functions::glob(pattern));
-                Regex::new(glob.as_deref().unwrap_or(pattern)).map(Given::Regex).map_err(|error| {
+                helper::go_regex(glob.as_deref().unwrap_or(pattern)).map(Given::Regex).map_err(|error| {
                     self.error(
                         value.at,
                         format!("the pattern of {function} is not a regular expression: {error}"),

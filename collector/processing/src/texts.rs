@@ -77,7 +77,9 @@ impl Texts {
 
 /// A regular expression; reported if it is none.
 pub(crate) fn regex(text: &str, problems: &mut Problems) -> Option<Regex> {
-    Regex::new(text).map_err(|error| problems.report(format!("invalid regular expression: {error}"))).ok()
+    helper::go_regex(text)
+        .map_err(|error| problems.report(format!("invalid regular expression: {error}")))
+        .ok()
 }
 
 #[cfg(test)]

@@ -335,6 +335,11 @@ impl Reader {
         if section.is_some_and(|map| map.iter().any(known)) {
             return Some(id);
         }
+        // A connector stands in pipelines as a receiver or exporter. That its type is not known is reported at its block.
+        let connectors = root.get("connectors").and_then(Node::as_map);
+        if kind != Kind::Processor && connectors.is_some_and(|map| map.iter().any(known)) {
+            return None;
+        }
         let message = format!("references {kind} {:?} which is not configured", id.to_string());
         let help = format!("add `{id}:` below `{}:`", kind.section());
         self.problems.at(path, |problems| problems.report_with_help(message, help));

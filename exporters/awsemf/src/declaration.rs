@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use helper::{go_pattern, go_regex};
 use regex::{Regex, RegexSet};
 use smallvec::SmallVec;
 
@@ -143,17 +144,18 @@ impl Declaration {
         if config.metric_name_selectors.is_empty() {
             return Err(DeclarationError::NoSelectors);
         }
+        let mut patterns = Vec::with_capacity(config.metric_name_selectors.len());
         for regex in &config.metric_name_selectors {
-            Regex::new(regex).map_err(|error| DeclarationError::Selector {
+            let pattern = go_regex(regex).and_then(|_| go_pattern(regex));
+            patterns.push(pattern.map_err(|error| DeclarationError::Selector {
                 regex: regex.clone(),
-                reason: brief(&error),
-            })?;
+                reason: error.to_string(),
+            })?);
         }
-        let selectors =
-            RegexSet::new(&config.metric_name_selectors).map_err(|error| DeclarationError::Selector {
-                regex: config.metric_name_selectors.join(" | "),
-                reason: brief(&error),
-            })?;
+        let selectors = RegexSet::new(&patterns).map_err(|error| DeclarationError::Selector {
+            regex: config.metric_name_selectors.join(" | "),
+            reason: brief(&error),
+        })?;
         let matchers = config.label_matchers.iter().map(Matcher::compile).collect::<Result<_, _>>()?;
         let mut dimensions: Vec<Vec<String>> = Vec::new();
         let mut dropped = 0;
@@ -184,9 +186,9 @@ impl Matcher {
         if config.regex.is_empty() {
             return Err(DeclarationError::NoRegex);
         }
-        let regex = Regex::new(&config.regex).map_err(|error| DeclarationError::Matcher {
+        let regex = go_regex(&config.regex).map_err(|error| DeclarationError::Matcher {
             regex: config.regex.clone(),
-            reason: brief(&error),
+            reason: error.to_string(),
         })?;
         Ok(Self { names: config.label_names.clone(), separator: config.separator.clone(), regex })
     }
@@ -333,7 +335,7 @@ mod tests {
         check(declaration(&[], &[]), "metric_name_selectors must not be empty");
         check(
             declaration(&[], &["["]),
-            r#"invalid regular expression "[" in metric_name_selectors: unclosed"#,
+            r#"invalid regular expression "[" in metric_name_selectors: error parsing regexp: missing closing ]: `[`"#,
         );
         let with = |names: &[&str], regex: &str| MetricDeclaration {
             label_matchers: vec![LabelMatcherConfig {
@@ -345,7 +347,10 @@ mod tests {
         };
         check(with(&[], "x"), "label_names of a label matcher");
         check(with(&["a"], ""), "regex of a label matcher must not");
-        check(with(&["a"], "("), r#"invalid regular expression "(" of a label matcher: unclosed"#);
+        check(
+            with(&["a"], "("),
+            r#"invalid regular expression "(" of a label matcher: error parsing regexp: missing closing ): `(`"#,
+        );
     }
 
     #[test]

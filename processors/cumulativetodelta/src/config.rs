@@ -1,9 +1,12 @@
 //! What users write.
 
+use std::fmt;
+
 use confmap::{Duration, Problems};
 use pdata::rewrite::DataKind;
 use processing::{MatchType, RegexpCache, Texts};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 /// The configuration of the processor.
 #[derive(Debug, Clone, Deserialize)]
@@ -15,8 +18,8 @@ pub struct Config {
     pub exclude: MatchMetrics,
     /// A stream of which nothing was heard for so long is forgotten; zero for never.
     pub max_staleness: Duration,
-    /// What becomes of the first point of a stream: `auto`, `keep` or `drop`.
-    pub initial_value: String,
+    /// Treatment of the first point of a stream: `auto`, `keep` or `drop`, or the numbers 0 to 2 for them.
+    pub initial_value: InitialValue,
 }
 
 /// Which metrics are meant: by name and by type.
@@ -33,12 +36,15 @@ pub struct MatchMetrics {
     pub metric_types: Vec<String>,
 }
 
-/// What becomes of the first point of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum InitialValue {
+/// Treatment of the first point of a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InitialValue {
     /// It is kept if the stream began after the processor did.
+    #[default]
     Auto,
+    /// It is kept.
     Keep,
+    /// It is dropped.
     Drop,
 }
 
@@ -55,36 +61,58 @@ impl Default for Config {
             include: MatchMetrics::default(),
             exclude: MatchMetrics::default(),
             max_staleness: Duration::from_secs(3600),
-            initial_value: "auto".to_owned(),
+            initial_value: InitialValue::Auto,
         }
     }
 }
 
 impl component::Config for Config {
     fn validate(&self, problems: &mut Problems) {
-        InitialValue::parse(&self.initial_value, problems);
         problems.at("include", |problems| self.include.filter(problems));
         problems.at("exclude", |problems| self.exclude.filter(problems));
     }
 }
 
-impl InitialValue {
-    /// The value of a name; reported if there is none.
-    pub(crate) fn parse(name: &str, problems: &mut Problems) -> Option<Self> {
+struct InitialValueVisitor;
+
+impl Visitor<'_> for InitialValueVisitor {
+    type Value = InitialValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("auto, keep or drop")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<InitialValue, E> {
         match name {
-            "auto" => Some(Self::Auto),
-            "keep" => Some(Self::Keep),
-            "drop" => Some(Self::Drop),
-            other => {
-                problems.at("initial_value", |problems| {
-                    problems.report_with_help(
-                        format!("unknown initial_value: {other}"),
-                        "one of auto, keep, drop",
-                    );
-                });
-                None
-            }
+            "auto" => Ok(InitialValue::Auto),
+            "keep" => Ok(InitialValue::Keep),
+            "drop" => Ok(InitialValue::Drop),
+            other => Err(E::custom(format!("unknown initial_value: {other} (one of auto, keep, drop)"))),
         }
+    }
+
+    /// The number of upstream's constant, as the CloudWatch agent writes it.
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<InitialValue, E> {
+        match number {
+            0 => Ok(InitialValue::Auto),
+            1 => Ok(InitialValue::Keep),
+            2 => Ok(InitialValue::Drop),
+            other => Err(E::custom(format!("unknown initial_value: {other} (one of auto, keep, drop)"))),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<InitialValue, E> {
+        self.visit_u64(u64::try_from(number).unwrap_or(u64::MAX))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<InitialValue, E> {
+        Ok(InitialValue::Auto)
+    }
+}
+
+impl<'de> Deserialize<'de> for InitialValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(InitialValueVisitor)
     }
 }
 
@@ -141,5 +169,31 @@ impl Filter {
     /// Whether this, as `exclude`, keeps a metric out: its name or its type is enough.
     pub(crate) fn excludes(&self, name: &str, kind: DataKind) -> bool {
         self.names.as_ref().is_some_and(|names| names.matches(name)) || self.kinds.contains(&kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_initial_value_is_a_name_or_the_number_of_upstreams_constant() {
+        let check = |text: &str, expected: Result<InitialValue, &str>| {
+            let config = confmap::from_yaml::<Config>(&format!("initial_value: {text}"));
+            match expected {
+                Ok(expected) => assert_eq!(config.unwrap().initial_value, expected, "{text}"),
+                Err(expected) => {
+                    let error = config.unwrap_err().to_string();
+                    assert!(error.contains(expected), "{text}: {error}");
+                }
+            }
+        };
+        check("auto", Ok(InitialValue::Auto));
+        check("0", Ok(InitialValue::Auto));
+        check("1", Ok(InitialValue::Keep));
+        check("2", Ok(InitialValue::Drop));
+        check("3", Err("unknown initial_value: 3 (one of auto, keep, drop)"));
+        check("-1", Err("unknown initial_value"));
+        check("first", Err("initial_value: unknown initial_value: first"));
     }
 }

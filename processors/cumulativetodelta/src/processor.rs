@@ -12,7 +12,7 @@ use pdata::rewrite::{Change, DataKind, Field, Level, Part, Place, Point, Rewrite
 use pdata::{AnyValueView, Batch, KeyValues, Signal};
 
 use crate::Config;
-use crate::config::{Filter, InitialValue};
+use crate::config::Filter;
 use crate::identity::{Identifier, Identity};
 use crate::telemetry::{Counts, Telemetry};
 use crate::tracker::{Key, Reason, Tracker};
@@ -78,11 +78,10 @@ impl CumulativeToDeltaProcessor {
         let mut problems = Problems::default();
         let include = problems.at("include", |problems| config.include.filter(problems));
         let exclude = problems.at("exclude", |problems| config.exclude.filter(problems));
-        let initial_value = InitialValue::parse(&config.initial_value, &mut problems);
         problems.into_result()?;
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let began = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
-        let initial_value = initial_value.unwrap_or(InitialValue::Auto);
+        let initial_value = config.initial_value;
         Ok(Self {
             include,
             exclude,

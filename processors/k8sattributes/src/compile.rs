@@ -346,7 +346,7 @@ fn excluded(config: &Config, problems: &mut Problems) -> Vec<Regex> {
     let mut regexes = Vec::new();
     problems.at("pods", |problems| {
         for (index, pod) in pods.iter().enumerate() {
-            match Regex::new(&pod.name) {
+            match helper::go_regex(&pod.name) {
                 Ok(regex) => regexes.push(regex),
                 Err(error) => problems.index(index, |problems| {
                     problems.at("name", |problems| {

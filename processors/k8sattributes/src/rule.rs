@@ -218,7 +218,7 @@ fn remembered(known: &mut HashMap<Name, Names>, key: &Name, names: impl FnOnce()
 /// A regular expression that whole texts match.
 fn whole(pattern: &str, problems: &mut Problems) -> Option<Regex> {
     // By itself first, so that brackets of the pattern cannot close ours.
-    match Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$"))) {
+    match helper::go_regex(pattern).and_then(|_| helper::go_regex(&format!("^(?:{pattern})$"))) {
         Ok(regex) => Some(regex),
         Err(error) => {
             problems.report(format!("invalid regular expression: {error}"));

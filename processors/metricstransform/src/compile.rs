@@ -1,7 +1,6 @@
 //! Checks what users write and makes what runs.
 
 use confmap::Problems;
-use regex::Regex;
 
 use crate::aggregate::Aggregation;
 use crate::config::{Config, OperationConfig, TransformConfig};
@@ -36,7 +35,7 @@ fn transform(config: &TransformConfig, version: &str, problems: &mut Problems) -
     if !matches!(config.submatch_case.as_str(), "" | "lower" | "upper") {
         problems.report("\"submatch_case\" must be in [lower upper]");
     }
-    let mut text = |key: &str, text: &str| match regexp.then(|| Regex::new(text)) {
+    let mut text = |key: &str, text: &str| match regexp.then(|| helper::go_regex(text)) {
         None => Some(Text::Exactly(text.to_owned())),
         Some(Ok(pattern)) => Some(Text::Pattern(pattern)),
         Some(Err(error)) => {

@@ -315,7 +315,10 @@ fn what_is_refused() {
         "missing required field \"group_resource_labels\" while \"action\" is group",
     );
     check("include: a, action: update, match_type: glob", "\"match_type\" must be in [strict regexp]");
-    check("include: '(', action: update, match_type: regexp", "\"include\", regex parse error");
+    check(
+        "include: '(', action: update, match_type: regexp",
+        "\"include\", error parsing regexp: missing closing ): `(`",
+    );
     check("include: a, action: update, submatch_case: title", "\"submatch_case\" must be in [lower upper]");
     let operation = |operation: &str, expected: &str| {
         check(&format!("include: a, action: update, operations: [{{{operation}}}]"), expected);

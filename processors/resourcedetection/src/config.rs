@@ -1,8 +1,8 @@
 //! What users write.
 
 use confmap::{Duration, Problems};
+use helper::go_regex;
 use net::HttpClientConfig;
-use regex::Regex;
 use serde::Deserialize;
 
 use crate::attributes::{
@@ -10,10 +10,11 @@ use crate::attributes::{
     SystemAttributes,
 };
 use crate::detector::Kind;
+use crate::unavailable::{self, UnavailableBlocks};
 
 /// The configuration of the processor.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(from = "(DetectionConfig, HttpClientConfig)")]
+#[serde(from = "(DetectionConfig, HttpClientConfig, UnavailableBlocks)")]
 pub struct Config {
     /// The processor's own keys.
     pub detection: DetectionConfig,
@@ -52,6 +53,8 @@ pub struct DetectionConfig {
     pub k8s_api: KubernetesConfig,
     /// The detector `k8s_api` by its old name; counts where it is written.
     pub k8snode: Option<KubernetesConfig>,
+    /// An extension that AWS requests pass through; no effect.
+    pub middleware: Option<String>,
 }
 
 /// `system`.
@@ -132,8 +135,8 @@ pub struct KubernetesConfig {
     pub resource_attributes: KubernetesAttributes,
 }
 
-impl From<(DetectionConfig, HttpClientConfig)> for Config {
-    fn from((detection, http): (DetectionConfig, HttpClientConfig)) -> Self {
+impl From<(DetectionConfig, HttpClientConfig, UnavailableBlocks)> for Config {
+    fn from((detection, http, _): (DetectionConfig, HttpClientConfig, UnavailableBlocks)) -> Self {
         Self { detection, http }
     }
 }
@@ -154,6 +157,7 @@ impl Default for DetectionConfig {
             elasticbeanstalk: BeanstalkConfig::default(),
             k8s_api: KubernetesConfig::default(),
             k8snode: None,
+            middleware: None,
         }
     }
 }
@@ -220,10 +224,14 @@ impl DetectionConfig {
                 self.detectors.iter().enumerate().filter(|(_, name)| Kind::parse(name).is_none())
             {
                 problems.index(index, |problems| {
-                    problems.report_with_help(
-                        format!("invalid detector key: {}", name.trim()),
-                        format!("supported are {}", Kind::names().join(", ")),
-                    );
+                    let supported = Kind::names().join(", ");
+                    let help = match unavailable::DETECTORS.contains(&name.trim()) {
+                        true => {
+                            format!("upstream has it, this collector does not; supported are {supported}")
+                        }
+                        false => format!("supported are {supported}"),
+                    };
+                    problems.report_with_help(format!("invalid detector key: {}", name.trim()), help);
                 });
             }
         });
@@ -249,7 +257,7 @@ impl DetectionConfig {
         problems.at("ec2", |problems| {
             problems.at("tags", |problems| {
                 for (index, pattern) in self.ec2.tags.iter().enumerate() {
-                    if let Err(error) = Regex::new(pattern) {
+                    if let Err(error) = go_regex(pattern) {
                         problems
                             .index(index, |problems| problems.report(format!("invalid pattern: {error}")));
                     }
@@ -317,7 +325,12 @@ mod tests {
             };
             assert!(problems.contains(expected), "{yaml}: {problems}");
         };
-        check("detectors: [env, ' gcp ']", "detectors[1]: invalid detector key: gcp");
+        check(
+            "detectors: [env, ' gcp ']\ngcp: {resource_attributes: {}}",
+            "detectors[1]: invalid detector key: gcp (upstream has it, this collector does not; supported are env,",
+        );
+        check("detectors: [gpc]", "detectors[0]: invalid detector key: gpc (supported are env,");
+        check("gpc: {}", "has invalid keys: gpc");
         check(
             "detectors: [azure]",
             "supported are env, system, ec2, ecs, eks, lambda, elastic_beanstalk, k8s_api",

@@ -19,6 +19,7 @@ mod processor;
 mod processor_tests;
 mod shared;
 mod sources;
+mod unavailable;
 
 use std::sync::Arc;
 

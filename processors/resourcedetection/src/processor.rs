@@ -64,6 +64,12 @@ impl DetectionProcessor {
     fn begin(&self, host: &Host) -> Arc<Detection> {
         let config = &self.config.detection;
         shared::detection(&self.id, format!("{:?}", self.config), || {
+            if config.middleware.is_some() {
+                tracing::warn!(
+                    component = self.id,
+                    "middleware has no effect: AWS requests pass through no extension"
+                );
+            }
             let sources: Arc<dyn Sources> = Arc::new(Machine::new(&self.config));
             let detectors =
                 config.kinds().into_iter().map(|kind| (kind.name(), kind.detector(config, &sources)));

@@ -47,6 +47,8 @@ pub(crate) struct Collector {
     pub(crate) ecs: Option<Ecs>,
     /// With Kubernetes, for who leads.
     pub(crate) lead: Option<Lead>,
+    /// False with `collection_role: LEADER`.
+    pub(crate) node_records: bool,
     pub(crate) health: Health,
     pub(crate) records: Records,
     pub(crate) output: Output,
@@ -121,16 +123,18 @@ impl Collector {
     }
 
     async fn collect(&mut self, at: Moment, reserved: Option<Reserved>) {
-        let Self { identity, host, pods, lead, health, records, .. } = self;
-        let extra = match pods {
-            Some(pods) => {
-                Extra { totals: pods.totals(host.machine()), cluster: Some(pods.cluster()), reserved }
+        let Self { identity, host, pods, lead, node_records, health, records, .. } = self;
+        if *node_records {
+            let extra = match pods {
+                Some(pods) => {
+                    Extra { totals: pods.totals(host.machine()), cluster: Some(pods.cluster()), reserved }
+                }
+                None => Extra { reserved, ..Extra::default() },
+            };
+            host.collect(at, extra, identity, health, records).await;
+            if let Some(pods) = pods {
+                pods.collect(at, host, identity, health, records);
             }
-            None => Extra { reserved, ..Extra::default() },
-        };
-        host.collect(at, extra, identity, health, records).await;
-        if let Some(pods) = pods {
-            pods.collect(at, host, identity, health, records);
         }
         if let Some(leading) = lead.as_ref().and_then(|lead| lead.borrow().clone()) {
             leading.write(at, identity, health, records);

@@ -22,6 +22,8 @@ pub struct Config {
 pub struct Keys {
     /// From one collection to the next. Default `60s`.
     pub collection_interval: Duration,
+    /// The records that this collector makes. Default `ALL`.
+    pub collection_role: CollectionRole,
     /// `eks`, `ecs` or `none`; empty, the default, to find it out.
     pub container_orchestrator: String,
     /// The attribute `ClusterName`; empty to take it from the environment.
@@ -59,14 +61,35 @@ pub struct Keys {
     // Without effect so far: see `Config::ignored`.
     /// Of GPU, Neuron and EFA records.
     pub accelerated_compute_metrics: bool,
+    /// Of GPU records. Default `60s`.
+    pub accelerated_compute_gpu_metrics_collection_interval: Duration,
+    /// Of pods in virtual machines of their own.
+    pub enable_isolated_pod_summary_metrics: bool,
+    /// The runtime classes of such pods.
+    pub isolated_pod_runtime_classes: Vec<String>,
     /// An extension that AWS requests pass through.
     pub middleware: Option<String>,
+}
+
+/// The records that a collector makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CollectionRole {
+    /// Those of the machine, and those of the cluster if it leads.
+    #[default]
+    #[serde(alias = "")]
+    All,
+    /// Those of the machine only: it does not stand for election.
+    Node,
+    /// Those of the cluster only, if it leads.
+    Leader,
 }
 
 impl Default for Keys {
     fn default() -> Self {
         Self {
             collection_interval: Duration::from_secs(60),
+            collection_role: CollectionRole::All,
             container_orchestrator: String::new(),
             cluster_name: String::new(),
             host_name: String::new(),
@@ -81,6 +104,9 @@ impl Default for Keys {
             leader_lock_name: "otel-container-insight-clusterleader".to_owned(),
             leader_lock_using_config_map_only: false,
             accelerated_compute_metrics: false,
+            accelerated_compute_gpu_metrics_collection_interval: Duration::from_secs(60),
+            enable_isolated_pod_summary_metrics: false,
+            isolated_pod_runtime_classes: Vec::new(),
             kube_config_path: String::new(),
             host_ip: String::new(),
             middleware: None,
@@ -126,7 +152,17 @@ impl Config {
     /// The keys that were changed and have no effect: the records they are about are not made, and questions to EC2 are
     /// asked one after the other.
     pub(crate) fn ignored(&self) -> Vec<&'static str> {
-        let own = changed!(&self.keys, Keys::default(), [accelerated_compute_metrics, middleware]);
+        let own = changed!(
+            &self.keys,
+            Keys::default(),
+            [
+                accelerated_compute_metrics,
+                accelerated_compute_gpu_metrics_collection_interval,
+                enable_isolated_pod_summary_metrics,
+                isolated_pod_runtime_classes,
+                middleware
+            ]
+        );
         let session = changed!(&self.session, aws::SessionConfig::default(), [num_workers, resource_arn]);
         own.chain(session).collect()
     }
@@ -154,6 +190,11 @@ mod tests {
              (use eks, ecs or none; without the key it is found out)"
         );
         assert!(confmap::from_yaml::<Config>("collection_interval: -1s").is_err());
+        let error = confmap::from_yaml::<Config>("collection_role: HOST").unwrap_err().to_string();
+        assert!(
+            error.contains("collection_role: unknown value \"HOST\" (valid values: ALL, NODE, LEADER)"),
+            "{error}"
+        );
         let error = confmap::from_yaml::<Config>("clustername: x").unwrap_err().to_string();
         assert!(error.contains("cluster_name"), "{error}");
     }
@@ -161,7 +202,9 @@ mod tests {
     #[test]
     fn every_key_of_upstream_and_its_fork_is_known() {
         let config: Config = confmap::from_yaml(
-            "{collection_interval: 30s, container_orchestrator: eks, add_service_as_attribute: false,
+            "{collection_interval: 30s, collection_role: NODE,
+            accelerated_compute_gpu_metrics_collection_interval: 1s, enable_isolated_pod_summary_metrics: true,
+            isolated_pod_runtime_classes: [sandbox], container_orchestrator: eks, add_service_as_attribute: false,
             prefer_full_pod_name: true, shorten_job_pod_names: true, add_full_pod_name_metric_label: true, add_container_name_metric_label: true,
             cluster_name: c, leader_lock_name: cwagent-clusterleader, leader_lock_using_config_map_only: true,
             enable_control_plane_metrics: true, enable_container_filesystem_metrics: false, accelerated_compute_metrics: true, kube_config_path: /k,
@@ -173,7 +216,19 @@ mod tests {
         .unwrap();
         assert_eq!(config.keys.collection_interval, Duration::from_secs(30));
         let ignored = config.ignored();
-        assert_eq!(ignored, ["accelerated_compute_metrics", "middleware", "num_workers", "resource_arn"]);
+        assert_eq!(config.keys.collection_role, CollectionRole::Node);
+        assert_eq!(
+            ignored,
+            [
+                "accelerated_compute_metrics",
+                "accelerated_compute_gpu_metrics_collection_interval",
+                "enable_isolated_pod_summary_metrics",
+                "isolated_pod_runtime_classes",
+                "middleware",
+                "num_workers",
+                "resource_arn"
+            ]
+        );
         for effective in ["cluster_name", "host_ip", "prefer_full_pod_name", "local_mode", "imds_retries"] {
             assert!(!ignored.contains(&effective), "{effective}");
         }

@@ -51,7 +51,7 @@ use std::sync::Arc;
 use component::{Meta, ReceiverFactory, Stability};
 use pdata::Signal;
 
-pub use config::{Config, Keys};
+pub use config::{CollectionRole, Config, Keys};
 
 /// The factory of the `awscontainerinsightreceiver`, also known as `awscontainerinsight`.
 pub fn factory() -> ReceiverFactory {

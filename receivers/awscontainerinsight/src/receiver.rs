@@ -13,7 +13,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Config;
 use crate::api::Api;
 use crate::cluster::{Cluster, Wanted};
 use crate::collector::{Collector, Ecs, Output};
@@ -28,6 +27,7 @@ use crate::leader::{Lead, stand};
 use crate::pods::{Options, PodList, PodSource, PodsSource};
 use crate::record::Records;
 use crate::surroundings::{Orchestrator, Surroundings};
+use crate::{CollectionRole, Config};
 
 /// The receiver.
 pub(crate) struct Receiver {
@@ -160,6 +160,7 @@ impl Receiver {
             host,
             pods,
             lead,
+            node_records: self.config.keys.collection_role != CollectionRole::Leader,
             health,
             records: Records::default(),
             output: Output::new(&self.settings, Arc::clone(&self.output)),
@@ -223,6 +224,9 @@ impl Receiver {
     /// Stands for election as the collector that makes records of the cluster.
     fn stand_for_election(&self, watches: Option<&Watches>, host: &Host) -> Option<(Lead, JoinHandle<()>)> {
         let (keys, surroundings) = (&self.config.keys, &self.machine.surroundings);
+        if keys.collection_role == CollectionRole::Node {
+            return None;
+        }
         let (watches, identity) = (watches?, surroundings.node_name.clone()?);
         let Some(namespace) = surroundings.namespace.clone() else {
             tracing::warn!(

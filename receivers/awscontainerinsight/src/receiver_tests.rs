@@ -302,6 +302,46 @@ async fn shutdown_waits_for_a_collection_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_collector_with_the_role_of_the_leader_makes_no_records_of_its_machine() {
+    let points = async |yaml: &str| {
+        let sink = RecordingSink::new();
+        let running = start(yaml, sink.clone(), vec![]).await;
+        sleep(MOMENT).await;
+        running.shut_down(MINUTE).await.unwrap();
+        sink.batches().iter().map(|batch| records(batch, "Node").0.len()).sum::<usize>()
+    };
+    assert!(points("collection_role: ALL").await > 0);
+    assert!(points("collection_role: NODE").await > 0);
+    assert_eq!(points("collection_role: LEADER").await, 0);
+}
+
+#[tokio::test]
+async fn a_collector_with_the_role_of_a_node_does_not_stand_for_election() {
+    // The namespace of the lock is not known here, which a candidate warns of.
+    let stands = async |role: &str| {
+        let server = FakeApiServer::start().await;
+        let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "{{clusters: [{{name: c, cluster: {{server: '{}'}}}}], users: [{{name: u, user: {{}}}}], \
+             contexts: [{{name: x, context: {{cluster: c, user: u}}}}], current-context: x}}",
+            server.url()
+        );
+        std::fs::write(kubeconfig.path(), text).unwrap();
+        let path = kubeconfig.path().display();
+        let (log, guard) = capture_log();
+        let yaml = format!("{{collection_role: {role}, kube_config_path: '{path}'}}");
+        let running = start(&yaml, RecordingSink::new(), vec![]).await;
+        drop(guard);
+        running.shut_down(MINUTE).await.unwrap();
+        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        log.contains("this pod's namespace is not known")
+    };
+    assert!(stands("ALL").await);
+    assert!(stands("LEADER").await);
+    assert!(!stands("NODE").await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_ends_at_its_deadline() {
     let gate = Arc::new(Gate(Semaphore::new(0)));
     let running = start("{}", gate.clone(), vec![]).await;

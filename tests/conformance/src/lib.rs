@@ -120,6 +120,28 @@ impl Collector {
     }
 }
 
+/// Errors of `validate` for a configuration, in an environment with `variables` besides; empty if it is accepted.
+///
+/// # Errors
+/// No binary, no process, or a refusal without an error.
+pub fn validation_errors(config: &Path, variables: &[(&str, &str)]) -> Result<Vec<String>> {
+    let output = std::process::Command::new(binary()?)
+        .args(["validate", "--config"])
+        .arg(config)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .context("validating")?;
+    if output.status.success() {
+        return Ok(Vec::new());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let errors: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("error: ")).map(str::to_owned).collect();
+    ensure!(!errors.is_empty(), "{} was refused without an error:\n{text}", config.display());
+    Ok(errors)
+}
+
 /// The binary under test.
 fn binary() -> Result<&'static Path> {
     static BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();

@@ -126,7 +126,7 @@ fn pattern(config: &ActionConfig, problems: &mut Problems) -> Option<Option<Rege
 }
 
 fn regex(config: &ActionConfig, problems: &mut Problems) -> Option<Regex> {
-    match Regex::new(&config.pattern) {
+    match helper::go_regex(&config.pattern) {
         Ok(regex) => Some(regex),
         Err(error) => {
             problems.at("pattern", |problems| problems.report(format!("invalid pattern: {error}")));

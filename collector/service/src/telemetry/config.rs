@@ -68,9 +68,9 @@ pub struct MetricsConfig {
     address: Option<String>,
 }
 
-/// How much the collector measures of itself.
+/// How much the collector measures of itself; written in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum Level {
     /// Nothing.
     None,
@@ -117,10 +117,25 @@ pub(crate) struct Prometheus {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct TracesConfig {
-    level: Option<String>,
+    level: Option<Level>,
     propagators: Vec<String>,
     processors: Vec<Value>,
     sampler: Option<Value>,
+}
+
+impl TryFrom<String> for Level {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "none" => Ok(Self::None),
+            "basic" => Ok(Self::Basic),
+            // `level:` without a value changes nothing.
+            "" | "normal" => Ok(Self::Normal),
+            "detailed" => Ok(Self::Detailed),
+            _ => Err(format!("unknown metrics level {text:?} (valid values: none, basic, normal, detailed)")),
+        }
+    }
 }
 
 impl Default for LogsConfig {
@@ -295,5 +310,31 @@ impl Reader {
             None if self.periodic.is_none() => problems.report("must specify one of `pull` or `periodic`"),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_read_in_any_case() {
+        let check = |text: &str, expected: Result<Level, &str>| {
+            let yaml = format!("{{metrics: {{level: {text}}}, traces: {{level: {text}}}}}");
+            match (confmap::from_yaml::<TelemetryConfig>(&yaml), expected) {
+                (Ok(config), Ok(level)) => {
+                    assert_eq!((config.metrics.level, config.traces.level), (level, Some(level)), "{text}");
+                }
+                (Err(error), Err(expected)) => {
+                    assert!(error.to_string().contains(expected), "{text}: {error}");
+                }
+                (got, expected) => panic!("{text}: {got:?}, not {expected:?}"),
+            }
+        };
+        check("None", Ok(Level::None));
+        check("BASIC", Ok(Level::Basic));
+        check("normal", Ok(Level::Normal));
+        check("Detailed", Ok(Level::Detailed));
+        check("some", Err("metrics::level: unknown metrics level \"some\" (valid values: none, basic"));
     }
 }

@@ -91,6 +91,25 @@ service: {pipelines: {metrics: {receivers: [in], exporters: [out/a]}}}
 }
 
 #[test]
+fn a_connector_of_an_unknown_type_is_reported_once() {
+    check(
+        "
+receivers: {in: }
+exporters: {out: }
+connectors: {forward/x: }
+service:
+  pipelines:
+    metrics: {receivers: [in], processors: [forward/x], exporters: [forward/x]}
+    metrics/2: {receivers: [forward/x], exporters: [out]}
+",
+        &[
+            "test.yaml:4:14: connectors::forward/x: 'connectors' unknown type: \"forward\" for id: \"forward/x\" (valid values: [])",
+            "test.yaml:7:5: service::pipelines::metrics: references processor \"forward/x\" which is not configured (add `forward/x:` below `processors:`)",
+        ],
+    );
+}
+
+#[test]
 fn an_empty_configuration_is_wrong_in_every_way() {
     let problems = plan("").err().unwrap();
     let texts: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();

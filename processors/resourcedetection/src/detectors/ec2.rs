@@ -29,7 +29,7 @@ pub(crate) struct Ec2 {
 impl Ec2 {
     pub(crate) fn new(config: Ec2Config, sources: Arc<dyn Sources>) -> Self {
         // All are valid: the configuration was checked.
-        let patterns = config.tags.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+        let patterns = config.tags.iter().filter_map(|pattern| helper::go_regex(pattern).ok()).collect();
         Self { config, patterns, sources }
     }
 
