@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,6 +19,8 @@ pub struct TaskSet(Arc<Tasks>);
 #[derive(Debug, Default)]
 struct Tasks {
     running: Mutex<Running>,
+    /// The name of the first task that panicked.
+    panicked: watch::Sender<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -27,9 +30,24 @@ struct Running {
 }
 
 impl TaskSet {
-    /// Spawns a task that is listed under `name` until it ends, however it ends.
-    #[allow(clippy::disallowed_methods, reason = "the one place that spawns")]
+    /// Spawns a task that is listed under `name` until it ends, however it ends. A panic is noted: see
+    /// [`TaskSet::panicked`].
     pub fn spawn<F>(&self, name: impl Into<String>, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_on(None, name, future)
+    }
+
+    /// Spawns a task on a runtime, or on the present one.
+    #[allow(clippy::disallowed_methods, reason = "the one place that spawns")]
+    fn spawn_on<F>(
+        &self,
+        runtime: Option<&Handle>,
+        name: impl Into<String>,
+        future: F,
+    ) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -40,7 +58,25 @@ impl TaskSet {
             let _entry = entry;
             future.await
         });
-        tokio::spawn(task)
+        match runtime {
+            Some(runtime) => runtime.spawn(task),
+            None => tokio::spawn(task),
+        }
+    }
+
+    /// Waits until a task panics; the name of the first that did.
+    pub async fn panicked(&self) -> String {
+        let mut panicked = self.0.panicked.subscribe();
+        match panicked.wait_for(Option::is_some).await {
+            Ok(name) => name.clone().unwrap_or_default(),
+            // The sender lives as long as the set.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// The name of the first task that panicked, if one did.
+    pub fn first_panic(&self) -> Option<String> {
+        self.0.panicked.borrow().clone()
     }
 
     /// The names of the tasks that still run.
@@ -71,7 +107,17 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.tasks.lock().names.remove(&self.key);
+        let name = self.tasks.lock().names.remove(&self.key);
+        // The entry is a variable of the task, which a panic drops while it unwinds.
+        if std::thread::panicking() {
+            self.tasks.panicked.send_if_modified(|first| {
+                let is_first = first.is_none();
+                if is_first {
+                    first.clone_from(&name);
+                }
+                is_first
+            });
+        }
     }
 }
 
@@ -142,6 +188,10 @@ pub struct Host {
     notices: watch::Sender<Notices>,
     extensions: Extensions,
     intake: IntakeBudget,
+    /// The runtime of tasks that always have to answer.
+    control: Option<Handle>,
+    /// The runtime on which tasks of this host run; the present one if `None`.
+    runtime: Option<Handle>,
 }
 
 /// The extensions of the service, by id.
@@ -163,6 +213,8 @@ impl Host {
             notices: watch::Sender::default(),
             extensions: Extensions::default(),
             intake: IntakeBudget::default(),
+            control: None,
+            runtime: None,
         }
     }
 
@@ -173,6 +225,18 @@ impl Host {
     ) -> Self {
         self.extensions = Extensions(Arc::new(extensions.into_iter().collect()));
         self
+    }
+
+    /// The same host with a runtime for tasks that have to answer whatever the pipelines do.
+    pub fn with_control(mut self, control: Option<Handle>) -> Self {
+        self.control = control;
+        self
+    }
+
+    /// A host whose tasks run beside the pipelines, on a runtime that no pipeline can block: for health checks. What a
+    /// task registers with its runtime, such as a socket, has to be made in the task.
+    pub fn on_control(&self) -> Self {
+        Self { runtime: self.control.clone(), ..self.clone() }
     }
 
     /// The extension of this id, if the service uses one. It is started before any component of a pipeline.
@@ -196,7 +260,7 @@ impl Host {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tasks.spawn(name, future)
+        self.tasks.spawn_on(self.runtime.as_ref(), name, future)
     }
 
     /// The tracked set.
@@ -260,6 +324,17 @@ mod tests {
         let task = tasks.spawn("bad", async { panic!("on purpose") });
         assert!(task.await.is_err());
         assert!(tasks.names().is_empty());
+        assert_eq!(tasks.first_panic().as_deref(), Some("bad"));
+        assert_eq!(tasks.panicked().await, "bad");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_aborted_did_not_panic() {
+        let tasks = TaskSet::default();
+        let task = tasks.spawn("waits", std::future::pending::<()>());
+        task.abort();
+        assert!(task.await.is_err());
+        assert_eq!(tasks.first_panic(), None);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use component::{BoxError, BuildInfo, Component, ComponentId, Host, Kind, Registry, TaskSet};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -63,7 +64,8 @@ impl Plan {
 }
 
 impl Service {
-    /// Builds and starts: own metrics, extensions, exporters, processors, receivers.
+    /// Builds and starts: own metrics, extensions, exporters, processors, receivers. Health checks run on `control`, if
+    /// there is one, so that they answer whatever the pipelines do.
     ///
     /// # Errors
     /// The first thing that failed; what had been started is shut down again.
@@ -72,9 +74,10 @@ impl Service {
         registry: &Registry,
         build: Arc<BuildInfo>,
         deadline_after_failure: std::time::Duration,
+        control: Option<Handle>,
     ) -> Result<Self, ServiceError> {
         let (fatal_sender, fatal) = watch::channel(None);
-        let host = Host::new(TaskSet::default(), fatal_sender);
+        let host = Host::new(TaskSet::default(), fatal_sender).with_control(control);
         let metrics = SelfMetrics::start(&plan.telemetry, &build, &host).await?;
         let context = Context { registry, meter: metrics.meter(), build: build.clone() };
         let graph = Graph::build(plan, &context).and_then(|graph| graph.with_extensions(plan, &context));
@@ -138,13 +141,19 @@ impl Service {
         self.host.tasks()
     }
 
-    /// Waits until a component says that it cannot go on; the reason.
+    /// Waits until a component reports that it cannot go on, or a task panics; the reason.
     pub async fn fatal_error(&self) -> String {
         let mut fatal = self.fatal.clone();
-        match fatal.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            // The service holds a sender as long as it lives.
-            Err(_) => std::future::pending().await,
+        let reported = async {
+            match fatal.wait_for(Option::is_some).await {
+                Ok(reason) => reason.clone().unwrap_or_default(),
+                // The service holds a sender as long as it lives.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            reason = reported => reason,
+            task = self.host.tasks().panicked() => panic_reason(&task),
         }
     }
 
@@ -184,9 +193,19 @@ impl Service {
         if !left.is_empty() {
             failed.push(format!("tasks left behind: {}", left.join(", ")));
         }
+        if let Some(task) = self.host.tasks().first_panic() {
+            failed.push(panic_reason(&task));
+        }
         tracing::info!("Shutdown complete.");
         if failed.is_empty() { Ok(()) } else { Err(ServiceError::Shutdown(failed.join("; "))) }
     }
+}
+
+/// The reason for which a service ends after a panic: what the task held may be lost or wrong.
+fn panic_reason(task: &str) -> String {
+    format!(
+        "the task {task:?} panicked: this is a defect, please report it with the line of the log that names the place"
+    )
 }
 
 async fn stop<C: Component + ?Sized>(

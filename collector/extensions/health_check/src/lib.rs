@@ -56,8 +56,13 @@ impl HealthCheck {
         self.server.get().map(|server| server.local_address().clone())
     }
 
-    async fn serve(&self, host: &Host) -> Result<Server, net::Error> {
-        let server = &self.config.server;
+    async fn serve(
+        settings: Settings,
+        config: Arc<Config>,
+        health: Arc<Health>,
+        host: Host,
+    ) -> Result<Server, net::Error> {
+        let server = &config.server;
         net::check_extensions(server.auth.as_ref(), &server.middlewares)?;
         let tls = match &server.tls {
             Some(tls) => Some(ServerTls::load(tls, &["h2", "http/1.1"]).await?),
@@ -67,18 +72,22 @@ impl HealthCheck {
         let endpoint = listener.local_address().to_string();
         tracing::info!(endpoint, "Starting health_check extension");
         host.notice(Notice::Listening { what: "health_check".into(), address: endpoint });
-        let answers = Answers { config: self.config.clone(), health: self.health.clone() };
+        let answers = Answers { config: config.clone(), health };
         let service = HttpService::new(server, answers);
-        let name = format!("{}: server", self.settings.id);
+        let name = format!("{}: server", settings.id);
         let options = ServeOptions { max_connections: MAX_CONNECTIONS, ..net::http_serve_options(server) };
-        Ok(Server::start(host, name, listener, tls, options, service))
+        Ok(Server::start(&host, name, listener, tls, options, service))
     }
 }
 
 #[async_trait]
 impl Component for HealthCheck {
     async fn start(&self, host: &Host) -> Result<(), BoxError> {
-        let server = self.serve(host).await?;
+        // Probes are answered whatever the pipelines do.
+        let host = host.on_control();
+        let (settings, config, health) = (self.settings.clone(), self.config.clone(), self.health.clone());
+        let name = format!("{}: start", self.settings.id);
+        let server = host.spawn(name, Self::serve(settings, config, health, host.clone())).await??;
         self.server.set(server).map_err(|_| "started twice".into())
     }
 

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -14,10 +14,14 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::config::LogsConfig;
 use super::sampler::Sampler;
+use super::writer::LogWriter;
 
 /// The log of this process. It writes to standard error until it is configured.
 #[derive(Clone)]
-pub struct Logs(Arc<Mutex<State>>);
+pub struct Logs {
+    state: Arc<Mutex<State>>,
+    writer: LogWriter,
+}
 
 struct State {
     level: Level,
@@ -25,7 +29,6 @@ struct State {
     caller: bool,
     initial_fields: Map<String, Value>,
     sampler: Option<Sampler>,
-    outputs: Vec<Box<dyn Write + Send>>,
     started: Instant,
 }
 
@@ -36,15 +39,16 @@ const OUR_CRATES: [&str; 8] = ["service", "helper", "net", "aws", "k8s", "node",
 impl Logs {
     /// Makes this the process's log. Only the first call of a process has an effect; every clone configures the same log.
     pub fn install() -> Self {
-        let logs = Self(Arc::new(Mutex::new(State {
+        let state = State {
             level: Level::INFO,
             json: false,
             caller: true,
             initial_fields: Map::new(),
             sampler: None,
-            outputs: vec![Box::new(io::stderr())],
             started: Instant::now(),
-        })));
+        };
+        let writer = LogWriter::start(vec![Box::new(io::stderr())]);
+        let logs = Self { state: Arc::new(Mutex::new(state)), writer };
         let subscriber = tracing_subscriber::registry().with(LogLayer(logs.clone()));
         // An error means that a log is installed already, as tests do: then that one stays.
         let _ = tracing::subscriber::set_global_default(subscriber);
@@ -65,14 +69,24 @@ impl Logs {
         state.initial_fields = config.initial_fields.clone().into_iter().collect();
         state.sampler =
             sampling.enabled.then(|| Sampler::new(*sampling.tick, sampling.initial, sampling.thereafter));
-        state.outputs = outputs;
         drop(state);
+        self.writer.redirect(outputs);
         tracing::callsite::rebuild_interest_cache();
         Ok(())
     }
 
+    /// Writes a text for a person between the lines of the log. Returns at once.
+    pub fn print(&self, text: String) {
+        self.writer.write(text);
+    }
+
+    /// Waits until everything is written, or `timeout` has passed.
+    pub fn flush(&self, timeout: Duration) {
+        self.writer.flush(timeout);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -120,10 +134,8 @@ impl<S: Subscriber> Layer<S> for LogLayer {
             return;
         }
         let line = state.line(event.metadata(), fields);
-        for output in &mut state.outputs {
-            // There is nowhere left to say that the log itself cannot be written.
-            let _ = output.write_all(line.as_bytes());
-        }
+        // Under the lock, so that lines keep their order.
+        self.0.writer.write(line);
     }
 }
 
@@ -232,17 +244,19 @@ mod tests {
 
     fn logged(json: bool, log: impl FnOnce()) -> String {
         let captured = Captured::default();
-        let logs = Logs(Arc::new(Mutex::new(State {
+        let state = State {
             level: Level::INFO,
             json,
             caller: false,
             initial_fields: Map::from_iter([("cluster".to_owned(), "c".into())]),
             sampler: None,
-            outputs: vec![Box::new(captured.clone())],
             started: Instant::now(),
-        })));
-        let subscriber = tracing_subscriber::registry().with(LogLayer(logs));
+        };
+        let writer = LogWriter::start(vec![Box::new(captured.clone())]);
+        let logs = Logs { state: Arc::new(Mutex::new(state)), writer };
+        let subscriber = tracing_subscriber::registry().with(LogLayer(logs.clone()));
         tracing::subscriber::with_default(subscriber, log);
+        logs.flush(Duration::from_secs(10));
         let bytes = captured.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }

@@ -3,9 +3,12 @@
 mod config;
 mod logs;
 mod metrics;
+mod panics;
 mod process;
 mod sampler;
+mod writer;
 
 pub use config::{Level, LogsConfig, MetricsConfig, TelemetryConfig};
 pub use logs::Logs;
 pub use metrics::{MetricsError, SelfMetrics};
+pub use panics::log_panics;

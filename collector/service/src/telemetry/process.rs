@@ -37,6 +37,18 @@ pub(super) fn observe(meter: &Meter) {
             }
         })
         .build();
+    meter
+        .u64_observable_counter(format!("{PREFIX}process_log_lines_dropped"))
+        .with_description("Number of log lines dropped because the log's output was not read")
+        .with_unit("{lines}")
+        .with_callback(|observer| observer.observe(super::writer::dropped_lines(), &[]))
+        .build();
+    meter
+        .u64_observable_counter(format!("{PREFIX}process_panics"))
+        .with_description("Number of panics, which are defects")
+        .with_unit("{panics}")
+        .with_callback(|observer| observer.observe(super::panics::count(), &[]))
+        .build();
 }
 
 fn read(path: &str) -> Option<String> {

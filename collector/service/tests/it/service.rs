@@ -6,7 +6,7 @@ use crate::fakes::{build_info, happened, later, plan, registry};
 use ::service::{Service, ServiceError};
 
 async fn start(yaml: &str) -> Result<Service, ServiceError> {
-    Service::start(&plan(yaml).unwrap(), &registry(), build_info(), Duration::from_secs(1)).await
+    Service::start(&plan(yaml).unwrap(), &registry(), build_info(), Duration::from_secs(1), None).await
 }
 
 #[tokio::test]

@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod connections;
+mod process;
