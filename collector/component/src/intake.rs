@@ -1,7 +1,7 @@
 //! Memory of requests on their way to the pipelines.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::memory;
 
@@ -23,6 +23,7 @@ struct Counts {
     limit: usize,
     bytes: AtomicUsize,
     requests: AtomicUsize,
+    refused: AtomicU64,
 }
 
 /// The share of one request in the budget; given back when dropped.
@@ -44,7 +45,12 @@ impl Default for IntakeBudget {
 impl IntakeBudget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Counts { limit, bytes: AtomicUsize::new(0), requests: AtomicUsize::new(0) }))
+        Self(Arc::new(Counts {
+            limit,
+            bytes: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        }))
     }
 
     /// Begins a request; `None` if too many are in progress.
@@ -52,7 +58,26 @@ impl IntakeBudget {
         let counts = self.0.clone();
         let permit = IntakePermit { counts, held: AtomicUsize::new(0) };
         let before = self.0.requests.fetch_add(1, Ordering::Relaxed);
-        (before < MAX_REQUESTS).then_some(permit)
+        if before < MAX_REQUESTS {
+            return Some(permit);
+        }
+        self.count_refused();
+        None
+    }
+
+    /// Returns true if more than half of the requests that may be in progress are: a client should not have many of them.
+    pub fn is_crowded(&self) -> bool {
+        self.0.requests.load(Ordering::Relaxed) > MAX_REQUESTS / 2
+    }
+
+    /// Counts a request that is refused for want of memory or of a place among those in progress.
+    pub fn count_refused(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Number of requests that were refused.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// Bytes that are held.
@@ -67,6 +92,7 @@ impl IntakePermit {
         let before = self.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > self.counts.limit {
             self.counts.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         self.held.fetch_add(bytes, Ordering::Relaxed);
@@ -103,7 +129,7 @@ mod tests {
         assert!(one.grow(40) && !one.is_short());
         assert!(other.grow(60) && other.is_short());
         assert!(!one.grow(1));
-        assert_eq!((budget.bytes(), one.held()), (100, 40));
+        assert_eq!((budget.bytes(), one.held(), budget.refused()), (100, 40, 1));
         drop(other);
         assert!(one.grow(60));
         drop(one);

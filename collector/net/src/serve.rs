@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use component::Host;
+use component::{Host, IntakeBudget};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -29,8 +29,12 @@ pub const DEFAULT_MAX_CONCURRENT_STREAMS: u32 = 256;
 /// Time after which a client may try again that was refused for want of memory.
 pub const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Connections of a server: those that were silent for longest are closed for new ones.
+/// Connections of a server. For new ones those are closed that never sent a request, then those idle for longest.
 const MAX_CONNECTIONS: usize = 1024;
+/// Bytes of requests that a server with an intake of its own holds.
+const OWN_INTAKE_BYTES: usize = 1 << 20;
+/// Requests of a connection while those of all connections are many.
+const CROWDED_STREAMS: usize = 32;
 /// Interval at which refused and evicted connections are logged.
 const REFUSED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Time limit from accepting a connection to its first request, with preface and TLS handshake: grpc-go's `connectionTimeout`.
@@ -61,6 +65,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct ServeOptions {
     /// Connections at the same time.
     pub max_connections: usize,
+    /// Counts requests apart from those of the receivers, whose crowds must not silence this server.
+    pub own_intake: bool,
     /// Whether plaintext is HTTP/2 (gRPC) rather than HTTP/1.1.
     pub http2_only: bool,
     /// HTTP/1: serve one request per connection.
@@ -85,6 +91,7 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             max_connections: MAX_CONNECTIONS,
+            own_intake: false,
             http2_only: false,
             no_keep_alive: false,
             read_header_timeout: None,
@@ -116,6 +123,7 @@ struct Shared<H> {
     kill: CancellationToken,
     tasks: TaskTracker,
     connections: Mutex<Connections>,
+    intake: IntakeBudget,
 }
 
 /// The open connections in order of arrival.
@@ -148,8 +156,9 @@ struct Tracked {
 struct Activity {
     running: AtomicUsize,
     changed: Notify,
-    /// Set by the first request.
-    was_used: AtomicBool,
+    /// End of the last request in milliseconds since the connection was accepted; 0 if there was none.
+    last_used_ms: AtomicU64,
+    accepted: Option<Instant>,
     /// The connection is to make room for another one.
     evicted: Notify,
 }
@@ -169,6 +178,8 @@ impl Server {
     ) -> Self {
         let (stop, kill, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let local = listener.local_address();
+        let own = options.own_intake.then(|| IntakeBudget::new(OWN_INTAKE_BYTES));
+        let intake = own.unwrap_or_else(|| host.intake().clone());
         let shared = Arc::new(Shared {
             handler,
             options,
@@ -179,6 +190,7 @@ impl Server {
             kill: kill.clone(),
             tasks: tasks.clone(),
             connections: Mutex::default(),
+            intake,
         });
         shared.spawn(accept(listener, shared.clone()));
         Self { local, stop, kill, tasks }
@@ -206,19 +218,20 @@ impl<H: Handler> Shared<H> {
         drop(self.host.spawn(self.name.clone(), self.tasks.track_future(future)));
     }
 
-    /// Lists a connection. If there are too many, the oldest one without a request in progress has to go; `None` if there is
-    /// none.
+    /// Lists a connection. If there are too many, one without a request in progress has to go: one that never had any, else
+    /// the one that is idle for longest; `None` if there is none.
     fn enter(self: &Arc<Self>) -> Option<ConnectionEntry<H>> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.open.len() >= self.options.max_connections {
-            let idle = connections.open.iter().find(|(_, activity)| activity.is_idle()).map(|(id, _)| *id);
+            let idle = connections.open.iter().filter(|(_, activity)| activity.is_idle());
+            let idle = idle.min_by_key(|(_, activity)| activity.last_used()).map(|(id, _)| *id);
             if let Some(evicted) = idle.and_then(|id| connections.open.remove(&id)) {
                 evicted.evicted.notify_one();
             }
             connections.log_refused(&self.name, self.options.max_connections);
             idle?;
         }
-        let activity = Arc::new(Activity::default());
+        let activity = Arc::new(Activity { accepted: Some(Instant::now()), ..Activity::default() });
         let id = connections.next;
         connections.next += 1;
         connections.open.insert(id, activity.clone());
@@ -278,7 +291,7 @@ async fn connection<H: Handler>(stream: Accepted, peer: Option<SocketAddr>, entr
     let readable = tokio::select! {
         () = shared.stop.cancelled() => return,
         () = entry.activity.evicted.notified() => return,
-        readable = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, stream.readable()) => readable,
+        readable = tokio::time::timeout_at(entry.activity.first_request_due(), stream.readable()) => readable,
     };
     if !matches!(readable, Ok(Ok(()))) {
         return tracing::debug!(?peer, "a connection on which nothing came is closed");
@@ -332,8 +345,13 @@ async fn answer<H: Handler>(
     shared: Arc<Shared<H>>,
     activity: Arc<Activity>,
 ) -> Result<Response<WholeBody>, &'static str> {
-    let _in_progress = InProgress::begin(activity);
-    let Some(permit) = shared.host.intake().begin() else {
+    let _in_progress = InProgress::begin(activity.clone());
+    // Streams that only open must not keep others out.
+    let too_many = activity.running() > CROWDED_STREAMS && shared.intake.is_crowded();
+    if too_many {
+        shared.intake.count_refused();
+    }
+    let Some(permit) = (!too_many).then(|| shared.intake.begin()).flatten() else {
         return Ok(shared.handler.refuse(request.map(drop)));
     };
     let permit = Arc::new(permit);
@@ -389,8 +407,11 @@ async fn drive<C, E, H: Handler>(
         result = connection.as_mut() => return finished(result),
         () = shared.kill.cancelled() => return,
         () = shared.stop.cancelled() => None,
-        () = activity.evicted.notified() => None,
-        () = activity.unused_for(FIRST_REQUEST_TIMEOUT) => None,
+        () = activity.evicted.notified() => match activity.last_used() {
+            Some(_) => None,
+            None => return,
+        },
+        () = activity.without_request() => return,
         () = activity.idle_for(shared.options.max_idle) => None,
         () = sleep(shared.options.max_age.map(jittered)) => shared.options.max_age_grace,
     };
@@ -417,15 +438,31 @@ fn jittered(age: Duration) -> Duration {
 }
 
 impl Activity {
-    /// Returns true if no request is in progress.
-    fn is_idle(&self) -> bool {
-        self.running.load(Ordering::Acquire) == 0
+    /// Number of requests in progress.
+    fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
     }
 
-    /// Returns when no request has come within `limit`; never if one has.
-    async fn unused_for(&self, limit: Duration) {
-        tokio::time::sleep(limit).await;
-        if self.was_used.load(Ordering::Acquire) {
+    /// Returns true if no request is in progress.
+    fn is_idle(&self) -> bool {
+        self.running() == 0
+    }
+
+    /// The end of the last request; `None` before the first one.
+    fn last_used(&self) -> Option<Instant> {
+        let after = self.last_used_ms.load(Ordering::Acquire);
+        Some(self.accepted? + Duration::from_millis(after)).filter(|_| after > 0)
+    }
+
+    /// The time by which a first request has to come.
+    fn first_request_due(&self) -> Instant {
+        self.accepted.unwrap_or_else(Instant::now) + FIRST_REQUEST_TIMEOUT
+    }
+
+    /// Returns when no request has come in time; never if one has.
+    async fn without_request(&self) {
+        tokio::time::sleep_until(self.first_request_due()).await;
+        if !self.is_idle() || self.last_used().is_some() {
             std::future::pending().await
         }
     }
@@ -447,7 +484,6 @@ impl Activity {
 impl InProgress {
     fn begin(activity: Arc<Activity>) -> Self {
         activity.running.fetch_add(1, Ordering::AcqRel);
-        activity.was_used.store(true, Ordering::Release);
         activity.changed.notify_one();
         Self(activity)
     }
@@ -455,6 +491,8 @@ impl InProgress {
 
 impl Drop for InProgress {
     fn drop(&mut self) {
+        let after = self.0.accepted.map_or(0, |accepted| accepted.elapsed().as_millis());
+        self.0.last_used_ms.store(u64::try_from(after).unwrap_or(u64::MAX).max(1), Ordering::Release);
         self.0.running.fetch_sub(1, Ordering::AcqRel);
         self.0.changed.notify_one();
     }

@@ -35,7 +35,7 @@ pub struct ServerBody {
     /// The end of the last piece.
     progress: Instant,
     received: usize,
-    /// Made when the body is first waited for.
+    /// The next time at which a body that is waited for is looked at; made when it first is.
     check: Option<Pin<Box<Sleep>>>,
 }
 
@@ -65,14 +65,13 @@ impl ServerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-                self.check = None;
                 return Poll::Ready(frame.map(|frame| self.count(frame.map_err(BodyError::Broken)?)));
             }
             let check = self.check.get_or_insert_with(|| Box::pin(sleep(CHECK_INTERVAL)));
             ready!(check.as_mut().poll(context));
-            self.check = None;
-            if self.is_stalled() {
-                return Poll::Ready(Some(Err(BodyError::Stalled)));
+            check.as_mut().reset(Instant::now() + CHECK_INTERVAL);
+            if let Some(error) = self.stalled() {
+                return Poll::Ready(Some(Err(error)));
             }
         }
     }
@@ -85,11 +84,15 @@ impl ServerBody {
         if self.permit.grow(2 * bytes) { Ok(frame) } else { Err(BodyError::NoMemory) }
     }
 
-    fn is_stalled(&self) -> bool {
+    /// The error of a body that makes no progress: one that the client may send again, if it only was in the way.
+    fn stalled(&self) -> Option<BodyError> {
         let silent = self.progress.elapsed();
         let age = self.began.elapsed();
         let is_slow = age >= MIN_RATE_AFTER && (self.received as f64) < MIN_RATE * age.as_secs_f64();
-        silent >= STALL_TIMEOUT || self.permit.is_short() && (silent >= SHORT_STALL_TIMEOUT || is_slow)
+        if silent >= STALL_TIMEOUT {
+            return Some(BodyError::Stalled);
+        }
+        (self.permit.is_short() && (silent >= SHORT_STALL_TIMEOUT || is_slow)).then_some(BodyError::NoMemory)
     }
 }
 

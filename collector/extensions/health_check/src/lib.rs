@@ -75,7 +75,11 @@ impl HealthCheck {
         let answers = Answers { config: config.clone(), health };
         let service = HttpService::new(server, answers);
         let name = format!("{}: server", settings.id);
-        let options = ServeOptions { max_connections: MAX_CONNECTIONS, ..net::http_serve_options(server) };
+        let options = ServeOptions {
+            max_connections: MAX_CONNECTIONS,
+            own_intake: true,
+            ..net::http_serve_options(server)
+        };
         Ok(Server::start(&host, name, listener, tls, options, service))
     }
 }
@@ -138,6 +142,10 @@ impl App for Answers {
     }
 
     fn refuse(&self, _request: &Parts, error: &RequestError) -> Response<WholeBody> {
-        respond(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", format!("{error}\n"))
+        let status = match error {
+            RequestError::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        respond(status, "text/plain; charset=utf-8", format!("{error}\n"))
     }
 }

@@ -38,7 +38,7 @@ pub struct GrpcServerConfig {
     pub tls: Option<TlsServerConfig>,
     /// The largest decompressed message in MiB; 0 for 4.
     pub max_recv_msg_size_mib: i64,
-    /// The most requests at once on one connection; 0 for any number.
+    /// The most requests at once on one connection; 0 for 256.
     pub max_concurrent_streams: u32,
     /// No effect: the transport sizes its buffers by itself.
     pub read_buffer_size: i64,

@@ -16,7 +16,7 @@ use prometheus::{Encoder, IntCounterVec, Opts, Registry, TextEncoder};
 use tokio::time::Instant;
 
 use super::config::{Prometheus, TelemetryConfig};
-use super::process;
+use super::{intake, process};
 
 /// Why the metrics cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +84,7 @@ impl SelfMetrics {
         }
         let metrics = Self { provider: builder.build(), servers: Mutex::default() };
         process::observe(&metrics.meter());
+        intake::observe(&metrics.meter(), host.intake());
         for (listener, registry) in registries {
             metrics.serve(listener, registry, host)?;
         }
@@ -112,7 +113,11 @@ impl SelfMetrics {
         let address = listener.local_address().to_string();
         host.notice(Notice::Listening { what: "the collector's own metrics, /metrics".into(), address });
         let config = HttpServerConfig::<Defaults>::default();
-        let options = ServeOptions { max_connections: MAX_CONNECTIONS, ..net::http_serve_options(&config) };
+        let options = ServeOptions {
+            max_connections: MAX_CONNECTIONS,
+            own_intake: true,
+            ..net::http_serve_options(&config)
+        };
         let service = HttpService::new(&config, Scrapes { registry, errors });
         let server = Server::start(host, "telemetry: metrics server", listener, None, options, service);
         self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server);

@@ -1,6 +1,7 @@
 //! The collector's own logs and metrics: `service::telemetry`.
 
 mod config;
+mod intake;
 mod logs;
 mod metrics;
 mod panics;

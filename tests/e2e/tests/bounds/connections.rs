@@ -81,7 +81,7 @@ fn streams_of_a_connection_are_limited_and_cost_little() {
     let scene = Scene::new();
     let before = scene.collector.memory().unwrap();
     let mut floods = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..20 {
         let mut flood = Http2::connect(scene.grpc).unwrap();
         // Until the server ends the connection, at the latest.
         let opened = (0..10_000).take_while(|_| flood.open().is_ok()).count();
@@ -89,7 +89,7 @@ fn streams_of_a_connection_are_limited_and_cost_little() {
     }
     scene.serves_good_clients();
     let growth = scene.growth(before);
-    assert!(growth < 24 * MIB, "{growth} bytes");
+    assert!(growth < 40 * MIB, "{growth} bytes");
 }
 
 #[test]
